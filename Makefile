@@ -1,0 +1,40 @@
+# The same few commands for a person and for CI. `make help` lists them.
+PYTHON ?= python3
+ARGS ?=
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+
+.PHONY: help setup setup-test lab test notebooks lint lock bench clean
+
+help:                ## what can be made
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup:               ## create .venv with the exact pins of requirements.lock
+	@$(PYTHON) tools/set_up.py requirements.lock
+
+setup-test:          ## the same, with the test tools of requirements-test.lock
+	@$(PYTHON) tools/set_up.py requirements-test.lock
+
+lab: setup           ## open the course in JupyterLab (pass options with ARGS="--no-browser --port=8899")
+	@$(BIN)/python -m jupyterlab --ServerApp.ip=127.0.0.1 notebooks/00_start_here.ipynb $(ARGS)
+
+test: setup-test     ## run every test, notebooks included
+	@$(BIN)/python -m pytest $(ARGS)
+
+notebooks: setup-test  ## execute all notebooks and store them, cleaned of widget state
+	@$(BIN)/python tools/store_notebooks.py $(ARGS)
+
+lint: setup-test     ## ruff and the other checks of pre-commit
+	@$(BIN)/pre-commit run --all-files
+
+lock: setup-test     ## write both lock files anew from pyproject.toml
+	@$(BIN)/python tools/write_locks.py
+
+bench: setup-test    ## measure the figures of the README
+	@$(BIN)/python -m benchmarks
+
+clean:               ## remove the environment
+	rm -rf .venv

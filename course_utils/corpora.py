@@ -1,0 +1,166 @@
+"""Where a text comes from: the course's own story, The Time Machine, or a file of the reader's.
+
+The story is part of the package, so that everything works offline. The Time Machine is downloaded on demand from the
+address the book's own code uses, checked against the book's SHA-1 and kept in the user's cache directory.
+"""
+
+import functools
+import hashlib
+import os
+import queue
+import tempfile
+import threading
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+BOOK_URL = "http://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt"
+BOOK_SHA1 = "090b5e7e70c295757f55df93cb0a180b9691891a"
+BOOK_SIZE_LIMIT = 1_000_000  # bytes; the real file has about 180,000
+STORY_PATH = Path(__file__).parent / "data" / "story.txt"
+
+
+class DownloadError(OSError):
+    """The Time Machine could not be downloaded; the message says why."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text with the name to show for it and, where one was tried in vain, the text that was not to be had."""
+
+    name: str
+    path: Path
+    note: str = ""
+
+    @property
+    def text(self):
+        """The whole text as one string, its line ends as newlines."""
+        return read_text(self.path)
+
+    def __str__(self):
+        return f"Text: {self.name}{self.note}."
+
+
+def find(corpus="auto"):
+    """Find a text by name or path.
+
+    Args:
+        corpus: "auto" (the book if it is cached or can be downloaded, else the story), "time_machine", "story", or the
+            path of a .txt file in UTF-8.
+
+    Returns:
+        A `Corpus`.
+
+    Raises:
+        DownloadError: "time_machine" is neither cached nor to be downloaded.
+        FileNotFoundError, ValueError: the file is missing, empty, binary or no .txt file.
+    """
+    if corpus == "story":
+        return Corpus("the course's own story", STORY_PATH)
+    if corpus == "time_machine":
+        return Corpus("The Time Machine, by H. G. Wells", download_book())
+    if corpus == "auto":
+        path, reason = _book_or_reason()
+        if path:
+            return Corpus("The Time Machine, by H. G. Wells", path)
+        return Corpus("the course's own story", STORY_PATH, f" ({reason})")
+    return Corpus(Path(corpus).name, _checked_path(corpus))
+
+
+def cache_path():
+    """The file in the user's cache directory that holds The Time Machine once it is downloaded."""
+    return platformdirs.user_cache_path("rnn-course") / "timemachine.txt"
+
+
+def download_book(timeout=5.0):
+    """Return the path of The Time Machine, downloading it if it is not in the cache yet.
+
+    Args:
+        timeout: seconds after which the download is given up, name look-up included.
+
+    Raises:
+        DownloadError: there is no connection, the server is too slow, or what came is not the book.
+    """
+    path = cache_path()
+    if path.exists() and _sha1(path.read_bytes()) == BOOK_SHA1:
+        return path
+    data = _fetch(BOOK_URL, timeout)
+    if _sha1(data) != BOOK_SHA1:
+        raise DownloadError(f"The Time Machine was not downloaded: {BOOK_URL} sent {len(data):,} bytes of something else")
+    _write_atomically(path, data)
+    return path
+
+
+@functools.cache
+def _book_or_reason():
+    """The path of the book, or the reason why it is not to be had: tried once in a session, not before every cell."""
+    try:
+        return download_book(), ""
+    except OSError as error:
+        return None, str(error)
+
+
+def _fetch(url, timeout):
+    """Return the bytes at `url`; a thread of its own bounds the name look-up too, which sockets' time-outs do not."""
+    answers = queue.Queue()
+
+    def read():
+        try:
+            with urllib.request.urlopen(url, timeout=timeout) as response:
+                answers.put(response.read(BOOK_SIZE_LIMIT))
+        except OSError as error:  # no route, no name, refused, an HTTP error
+            answers.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        answer = answers.get(timeout=timeout)
+    except queue.Empty:
+        raise DownloadError(f"The Time Machine was not downloaded: no answer within {timeout:g} seconds") from None
+    if isinstance(answer, OSError):
+        reason = getattr(answer, "reason", answer)
+        raise DownloadError(f"The Time Machine was not downloaded: {reason}") from answer
+    return answer
+
+
+def _write_atomically(path, data):
+    """Write `data` to `path` in one step, so that a half-written file is never found there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    os.replace(temporary, path)
+
+
+def _sha1(data):
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
+
+
+def _checked_path(corpus):
+    """Return the path of the reader's own file, or say what is wrong with it."""
+    path = Path(corpus).expanduser()
+    if path.suffix.lower() != ".txt":
+        raise ValueError(f'corpus is {str(corpus)!r}; it must be "auto", "time_machine", "story" or the path of a .txt file')
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no text file {str(corpus)!r} (looked for it at {path.absolute()})")
+    read_text(path)
+    return path
+
+
+def read_text(path):
+    """Read a UTF-8 text, with or without a byte-order mark.
+
+    Raises:
+        ValueError: the file is empty, or not a text in UTF-8.
+    """
+    data = Path(path).read_bytes()
+    if not data.strip():
+        raise ValueError(f"the text file {path} is empty")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start:,}); save it as UTF-8 and load it again") from None
+    if "\0" in text:
+        raise ValueError(f"{path} is a binary file, not a text")
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,98 @@
+"""`train`: the training loop with a picture that grows while you watch.
+
+The loop itself is `training.epochs`; this module only consumes what it yields.
+"""
+
+import time
+
+from IPython.display import display
+
+from course_utils import plots, training
+from course_utils.devices import describe
+
+SECONDS_BETWEEN_PICTURES = 0.25
+
+
+class LivePlot:
+    """One picture in the notebook, updated in place at most four times a second."""
+
+    def __init__(self, baselines, last_epoch):
+        self.curves = plots.TrainingCurves(baselines, last_epoch)
+        self.handle = display(self.curves.draw([], "getting ready"), display_id=True)
+        self.last_drawn = time.perf_counter()
+
+    def update(self, history, title, now=False):
+        """Redraw if the last picture is old enough, or at once with `now`."""
+        if now or time.perf_counter() - self.last_drawn >= SECONDS_BETWEEN_PICTURES:
+            picture = self.curves.draw(history, title)
+            if self.handle is not None:  # outside a notebook there is nothing to update
+                self.handle.update(picture)
+            self.last_drawn = time.perf_counter()
+
+
+def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=None, prefix="time traveller", every=10):
+    """Train `net` in place with SGD and clipped gradients, showing training and held-out perplexity live.
+
+    Interrupting the cell keeps the model and the records so far. Calling again goes on with the model; pass the
+    returned `history` to go on with the curves too.
+
+    Args:
+        net: a model with `forward(X, state) -> (logits, state)` and `begin_state(device, batch_size)`.
+        train_iter, vocab: what `load_data_time_machine` returned.
+        lr: learning rate of SGD; the book's recipe uses 1.
+        num_epochs: passes over the training text.
+        device: where to compute, as from `try_gpu()`.
+        plot: draw the live plot.
+        history: the records of an earlier call, to be continued.
+        prefix: start of the sample that is written on the way.
+        every: look at the held-out text and write a sample every so many epochs.
+
+    Returns:
+        A list of `training.Epoch` records.
+
+    Raises:
+        ValueError: an argument is out of range.
+        FloatingPointError: the loss became infinite or undefined; the learning rate is too large.
+    """
+    history = [] if history is None else history
+    first = history[-1].epoch + 1 if history else 1
+    last = first + num_epochs - 1
+    run = training.epochs(net, train_iter, vocab, lr, num_epochs, device, prefix, every, first)
+    live = LivePlot(_baselines(train_iter, vocab), last) if plot else None
+    start = time.perf_counter()
+    try:
+        for record in run:
+            history.append(record)
+            if live:
+                live.update(history, progress(record, first, last, time.perf_counter() - start))
+    except KeyboardInterrupt:
+        print(f"Stopped after epoch {history[-1].epoch if history else 0}; the model and its history are kept.")
+    finally:
+        if live:
+            live.update(history, summary(history, device), now=True)
+    print(summary(history, device))
+    return history
+
+
+def progress(record, first, last, seconds):
+    """One line: how far the run is and how many seconds are left."""
+    done = record.epoch - first + 1
+    left = seconds / done * (last - record.epoch)
+    return f"epoch {record.epoch} of {last}, about {left:.0f} s left, {record.tokens_per_second:,.0f} tokens/s"
+
+
+def summary(history, device):
+    """One line: what the training reached."""
+    if not history:
+        return "no epoch was finished"
+    looked = [record for record in history if record.held_out_perplexity is not None]
+    unseen = f", {looked[-1].held_out_perplexity:.1f} on held-out text" if looked else ""
+    speed = sorted(record.tokens_per_second for record in history)[len(history) // 2]
+    return (f"epoch {history[-1].epoch}: perplexity {history[-1].perplexity:.1f} on training text{unseen}, "
+            f"{speed:,.0f} tokens/s on {describe(device)}")  # fmt: skip
+
+
+def _baselines(train_iter, vocab):
+    if len(train_iter.held_out) < 2:
+        return {}
+    return training.baselines(train_iter.corpus, train_iter.held_out, len(vocab))

@@ -1,0 +1,32 @@
+"""The model of the course: a recurrent layer and a linear output layer.
+
+Dimensions: T time steps, B batch size, V vocabulary, H hidden units, L layers x directions.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class RNNModel(nn.Module):
+    """A recurrent layer reads one-hot tokens; a linear layer turns every hidden state into scores for the next token."""
+
+    def __init__(self, rnn_layer, vocab_size):
+        super().__init__()
+        self.rnn = rnn_layer
+        self.vocab_size = vocab_size
+        self.num_hiddens = rnn_layer.hidden_size
+        self.num_directions = 2 if rnn_layer.bidirectional else 1
+        self.linear = nn.Linear(self.num_directions * self.num_hiddens, vocab_size)
+
+    def forward(self, inputs, state):
+        X = F.one_hot(inputs.T.long(), self.vocab_size).float()  # (B, T) -> (T, B, V)
+        hiddens, state = self.rnn(X, state)  # (T, B, directions * H), (L, B, H)
+        logits = self.linear(hiddens.flatten(0, 1))  # (T * B, V)
+        return logits, state
+
+    def begin_state(self, device, batch_size=1):
+        shape = (self.num_directions * self.rnn.num_layers, batch_size, self.num_hiddens)  # (L, B, H)
+        if isinstance(self.rnn, nn.LSTM):
+            return torch.zeros(shape, device=device), torch.zeros(shape, device=device)
+        return torch.zeros(shape, device=device)

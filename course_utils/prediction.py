@@ -1,0 +1,47 @@
+"""Writing text with a trained model, one token at a time.
+
+Dimensions: T time steps (here the prefix's length), B batch size (here 1), V vocabulary.
+"""
+
+import torch
+
+
+def choose(logits, temperature=0.0, top_k=None, generator=None):
+    """Pick the next token from its scores (V): the best one at temperature 0, else one drawn from softmax(scores / temperature)."""
+    if temperature == 0:
+        return logits.argmax().item()
+    if top_k is not None:
+        limit = logits.topk(min(top_k, len(logits))).values[-1]
+        logits = logits.masked_fill(logits < limit, float("-inf"))
+    probabilities = torch.softmax(logits / temperature, dim=0)
+    return torch.multinomial(probabilities.cpu(), 1, generator=generator).item()
+
+
+@torch.no_grad()
+def predict(prefix, num_preds, net, vocab, device, temperature=0.0, top_k=None, generator=None):
+    """Continue `prefix` by `num_preds` characters; the prefix only warms up the state, no weight changes."""
+    check_prediction(prefix, num_preds, net, vocab, temperature, top_k)
+    outputs = [vocab[character] for character in prefix]
+    state = net.begin_state(batch_size=1, device=device)
+    logits, state = net(torch.tensor([outputs], device=device), state)  # warm-up: (1, T) -> (T, V)
+    for _ in range(num_preds):
+        outputs.append(choose(logits[-1], temperature, top_k, generator))
+        logits, state = net(torch.tensor([outputs[-1:]], device=device), state)  # (1, 1) -> (1, V)
+    return "".join(vocab.to_tokens(outputs))
+
+
+def check_prediction(prefix, num_preds, net, vocab, temperature, top_k):
+    """Raise ValueError with one clear sentence for anything `predict` cannot do."""
+    if not prefix:
+        raise ValueError("the prefix is empty; give at least one character to start from")
+    unknown = sorted(set(prefix) - set(vocab.token_to_idx))
+    if unknown:
+        raise ValueError(f"the vocabulary does not know {unknown}; write the prefix in lower case letters and spaces")
+    if num_preds < 0:
+        raise ValueError(f"num_preds is {num_preds}; it must be 0 or more")
+    if temperature < 0:
+        raise ValueError(f"temperature is {temperature}; it must be 0 (greedy) or more")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k is {top_k}; it must be at least 1, or None for all characters")
+    if getattr(net, "num_directions", 1) == 2:
+        raise ValueError("a bidirectional model needs the text to the right, which is not written yet; predict with one direction")

@@ -1,0 +1,59 @@
+"""The book's own code, made importable beside today's packages: `from course_utils import d2l`.
+
+d2l 0.17.0 is the last release whose requirements still install. Three things have moved since; each is mended here and
+nowhere else, and the book's functions themselves stay untouched:
+
+- it imports torchvision, which this section never uses; empty placeholders serve where the real one cannot be imported;
+- it calls `IPython.display.set_matplotlib_formats`, which is now in matplotlib_inline;
+- its download checks neither status nor hash; The Time Machine comes from `corpora` instead, or the story offline.
+"""
+
+import importlib
+import importlib.machinery
+import sys
+import types
+
+from course_utils import corpora
+
+
+def _stand_in_for_torchvision():
+    """Put empty modules in torchvision's place unless the real one can be imported."""
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError):  # missing, or built for another torch ("operator torchvision::nms ...")
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        for name in ("torchvision", "torchvision.transforms"):
+            module = types.ModuleType(name, "An empty placeholder: d2l imports it, the course does not use it.")
+            module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=True)
+            module.__path__ = []
+            sys.modules[name] = module
+        sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]
+
+
+def _use_png_display():
+    """Show pyplot figures as PNG in a notebook, as the course's own figures are; SVG would store a date."""
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    set_matplotlib_formats("png")
+
+
+def _import():
+    _stand_in_for_torchvision()
+    book = importlib.import_module("d2l.torch")
+    download = book.download
+
+    def download_text(name, *args, **kwargs):
+        """The book's `download`, but The Time Machine is cached, checked and available offline as the story."""
+        if name != "time_machine":
+            return download(name, *args, **kwargs)
+        found = corpora.find("auto")
+        print(found)
+        return str(found.path)
+
+    book.download = download_text
+    book.use_svg_display = _use_png_display
+    return book
+
+
+d2l = _import()

@@ -1,0 +1,113 @@
+"""The training loop: it yields what happened, and knows nothing of plots or widgets.
+
+Dimensions: T time steps (`num_steps`), B batch size, V vocabulary.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from course_utils.prediction import predict
+
+
+def detach(state):
+    """Keep the state's values and forget how they were computed, so that backward stops here."""
+    return tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+
+
+def train_epoch(net, train_iter, optimizer, device):
+    """Train on every batch once and return the perplexity on the way, exp of the mean cross-entropy."""
+    state, total_loss, num_tokens = None, 0.0, 0
+    for X, Y in train_iter:
+        X, labels = X.to(device), Y.to(device).T.flatten()  # labels in the order of the logits: time first
+        if state is None or train_iter.sampling == "random":
+            state = net.begin_state(device, batch_size=len(X))
+        logits, state = net(X, detach(state))
+        loss = F.cross_entropy(logits, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), max_norm=1)
+        optimizer.step()
+        total_loss += loss.detach() * labels.numel()
+        num_tokens += labels.numel()
+    return (total_loss / num_tokens).exp().item()
+
+
+@torch.no_grad()
+def evaluate(net, tokens, device, row_length=1_000, num_steps=100):
+    """Return the perplexity on `tokens`: rows of about `row_length` tokens, each read from its start with a carried state."""
+    num_rows = max(1, len(tokens) // row_length)
+    used = (len(tokens) - 1) // num_rows * num_rows
+    X, Y = tokens[:used].reshape(num_rows, -1).to(device), tokens[1 : used + 1].reshape(num_rows, -1).to(device)
+    state, total_loss = net.begin_state(device, batch_size=num_rows), 0.0
+    for inputs, labels in zip(X.split(num_steps, dim=1), Y.split(num_steps, dim=1), strict=True):
+        logits, state = net(inputs, state)
+        total_loss += F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
+    return (total_loss / used).exp().item()
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch brought; the last two fields are None in epochs that were not looked at."""
+
+    epoch: int
+    perplexity: float
+    tokens_per_second: float
+    held_out_perplexity: float | None = None
+    sample: str | None = None
+
+
+def epochs(net, train_iter, vocab, lr, num_epochs, device, prefix="time traveller", every=10, first=1):
+    """Yield an `Epoch` after each epoch of SGD; in every tenth, the first and the last one, look at unseen text too."""
+    check_training(net, train_iter, vocab, lr, num_epochs, every)
+    net.to(device)
+    optimizer = torch.optim.SGD(net.parameters(), lr)
+    for epoch in range(first, first + num_epochs):
+        start = time.perf_counter()
+        perplexity = train_epoch(net, train_iter, optimizer, device)
+        speed = len(train_iter) * train_iter.batch_size * train_iter.num_steps / (time.perf_counter() - start)
+        check_finite(perplexity, epoch, lr)
+        if epoch % every and epoch not in (first, first + num_epochs - 1):
+            yield Epoch(epoch, perplexity, speed)
+        else:
+            yield Epoch(epoch, perplexity, speed, *look(net, train_iter, vocab, device, prefix))
+
+
+def look(net, train_iter, vocab, device, prefix):
+    """Return the perplexity on the held-out text and a sample of 50 characters (None where the model cannot give one)."""
+    held_out = evaluate(net, train_iter.held_out, device) if len(train_iter.held_out) > 1 else None
+    sample = None if getattr(net, "num_directions", 1) == 2 else predict(prefix, 50, net, vocab, device)
+    return held_out, sample
+
+
+def check_training(net, train_iter, vocab, lr, num_epochs, every):
+    """Raise ValueError with one clear sentence for anything that cannot be trained."""
+    if lr <= 0:
+        raise ValueError(f"lr is {lr}; the learning rate must be above 0")
+    if num_epochs < 0 or every < 1:
+        raise ValueError(f"num_epochs is {num_epochs} and every is {every}; they must be at least 0 and 1")
+    if net.vocab_size != len(vocab):
+        raise ValueError(f"the model knows {net.vocab_size} tokens, the vocabulary has {len(vocab)}; build it with len(vocab)")
+    if not hasattr(train_iter, "sampling"):
+        raise ValueError("train_iter does not say its sampling; load it with course_utils.load_data_time_machine")
+
+
+def check_finite(perplexity, epoch, lr):
+    """Raise FloatingPointError when training has blown up."""
+    if not math.isfinite(perplexity):
+        raise FloatingPointError(f"perplexity is {perplexity} after epoch {epoch}; start again with a learning rate below {lr}")
+
+
+def baselines(tokens, held_out, vocab_size):
+    """Return the held-out perplexity of mere counting: single tokens (unigram), pairs (bigram), each count one higher."""
+    singles = torch.bincount(tokens, minlength=vocab_size) + 1  # (V,)
+    pairs = torch.bincount(tokens[:-1] * vocab_size + tokens[1:], minlength=vocab_size**2).reshape(vocab_size, -1) + 1
+    log_unigram = (singles / singles.sum()).log()
+    log_bigram = (pairs / pairs.sum(dim=1, keepdim=True)).log()  # (V, V): row = token before, column = token
+    unigram = log_unigram[held_out[1:]].mean().neg().exp().item()
+    bigram = log_bigram[held_out[:-1], held_out[1:]].mean().neg().exp().item()
+    return {"unigram": unigram, "bigram": bigram}
