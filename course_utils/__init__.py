@@ -8,11 +8,11 @@ from importlib import import_module
 
 _HOME = {
     "RNNModel": "models",
-    "SeqDataLoader": "text",
+    "SeqDataLoader": "loaders",
     "Vocab": "text",
     "d2l": "reference",
-    "load_corpus_time_machine": "text",
-    "load_data_time_machine": "text",
+    "load_corpus_time_machine": "loaders",
+    "load_data_time_machine": "loaders",
     "predict": "prediction",
     "train": "live",
     "try_gpu": "devices",

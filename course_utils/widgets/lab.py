@@ -1,0 +1,92 @@
+"""What all labs share: controls above a picture, errors where the reader sees them, and a picture without JavaScript."""
+
+import base64
+import html
+import threading
+import traceback
+
+import ipywidgets
+
+
+class Lab(ipywidgets.VBox):
+    """A column of controls over a picture that `update()` draws anew whenever a control changes.
+
+    A subclass implements `draw()`, which reads the controls and returns a `plots.Picture`. Every control becomes a
+    public attribute of its name. An error in a callback is shown below the picture and raised again.
+
+    Args:
+        controls: name -> ipywidgets control with a `value`.
+    """
+
+    def __init__(self, controls):
+        self._lock = threading.RLock()  # JupyterLab delivers slider moves in a second thread while a cell runs
+        self._wanted, self._drawn = 0, 0
+        self.picture = ipywidgets.Image(format="png")
+        self.errors = ipywidgets.HTML()
+        self.controls = controls
+        for name, control in controls.items():
+            setattr(self, name, control)
+            control.observe(self._on_change, names="value")
+        super().__init__([*self.arrange(), self.picture, self.errors])
+        self.update()
+
+    def arrange(self):
+        """Return the widgets above the picture; here every control on a line of its own."""
+        return list(self.controls.values())
+
+    def draw(self):
+        """Return the `plots.Picture` that belongs to the controls' values."""
+        raise NotImplementedError
+
+    def update(self):
+        """Draw the picture anew. Of several waiting calls only the last one draws, so that a fast drag queues nothing."""
+        self._wanted += 1
+        with self._lock, self.guard():
+            if self._drawn < self._wanted:
+                self._drawn = self._wanted
+                self.picture.value = self.draw().png()
+                self.errors.value = ""
+
+    def guard(self):
+        """A context that shows an error in the lab before it goes on its way."""
+        return _Shown(self.errors)
+
+    def _on_change(self, change):
+        self.update()
+
+    def _repr_mimebundle_(self, **kwargs):
+        """The live widget, and beside it the picture for readers without one: GitHub, nbviewer, HTML, PDF."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        bundle["image/png"] = base64.b64encode(self.picture.value).decode("ascii")
+        return bundle
+
+
+class _Shown:
+    """Write an error's traceback into an HTML widget and let the error pass."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if error is not None:
+            text = html.escape("".join(traceback.format_exception(kind, error, trace)))
+            self.place.value = f"<pre style='color: #D55E00; white-space: pre-wrap'>{text}</pre>"
+        return False
+
+
+def int_slider(description, value, low, high, step=1):
+    """A labelled slider over whole numbers."""
+    return ipywidgets.IntSlider(
+        value, low, high, step, description=description, style={"description_width": "8em"}, layout={"width": "28em"}
+    )
+
+
+def choice(description, options, value=None):
+    """A labelled drop-down list."""
+    value = options[0] if value is None else value
+    return ipywidgets.Dropdown(
+        options=options, value=value, description=description, style={"description_width": "8em"}, layout={"width": "28em"}
+    )
