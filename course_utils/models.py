@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 class RNNModel(nn.Module):
-    """A recurrent layer reads one-hot tokens; a linear layer turns every hidden state into scores for the next token."""
+    """A recurrent layer reads one-hot tokens; a linear layer turns each hidden state into scores for the next token."""
 
     def __init__(self, rnn_layer, vocab_size):
         super().__init__()

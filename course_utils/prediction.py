@@ -3,11 +3,13 @@
 Dimensions: T time steps (here the prefix's length), B batch size (here 1), V vocabulary.
 """
 
+import math
+
 import torch
 
 
 def choose(logits, temperature=0.0, top_k=None, generator=None):
-    """Pick the next token from its scores (V): the best one at temperature 0, else one drawn from softmax(scores / temperature)."""
+    """Pick the next token by its scores (V): best at temperature 0, else drawn from softmax(scores / temperature)."""
     if temperature == 0:
         return logits.argmax().item()
     if top_k is not None:
@@ -21,12 +23,15 @@ def choose(logits, temperature=0.0, top_k=None, generator=None):
 def predict(prefix, num_preds, net, vocab, device, temperature=0.0, top_k=None, generator=None):
     """Continue `prefix` by `num_preds` characters; the prefix only warms up the state, no weight changes."""
     check_prediction(prefix, num_preds, net, vocab, temperature, top_k)
+    was_training = net.training
+    net.eval()  # dropout, where there is any, is for training only
     outputs = [vocab[character] for character in prefix]
     state = net.begin_state(batch_size=1, device=device)
     logits, state = net(torch.tensor([outputs], device=device), state)  # warm-up: (1, T) -> (T, V)
     for _ in range(num_preds):
         outputs.append(choose(logits[-1], temperature, top_k, generator))
         logits, state = net(torch.tensor([outputs[-1:]], device=device), state)  # (1, 1) -> (1, V)
+    net.train(was_training)
     return "".join(vocab.to_tokens(outputs))
 
 
@@ -36,12 +41,13 @@ def check_prediction(prefix, num_preds, net, vocab, temperature, top_k):
         raise ValueError("the prefix is empty; give at least one character to start from")
     unknown = sorted(set(prefix) - set(vocab.token_to_idx))
     if unknown:
-        raise ValueError(f"the vocabulary does not know {unknown}; write the prefix in lower case letters and spaces")
+        known = "".join(sorted(token for token in vocab.token_to_idx if len(token) == 1))
+        raise ValueError(f"the prefix has characters that the vocabulary does not know, {unknown}; it knows {known!r}")
     if num_preds < 0:
         raise ValueError(f"num_preds is {num_preds}; it must be 0 or more")
-    if temperature < 0:
-        raise ValueError(f"temperature is {temperature}; it must be 0 (greedy) or more")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}; it must be 0 (greedy) or more, and finite")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}; it must be at least 1, or None for all characters")
     if getattr(net, "num_directions", 1) == 2:
-        raise ValueError("a bidirectional model needs the text to the right, which is not written yet; predict with one direction")
+        raise ValueError("a bidirectional model cannot predict: it reads the text to the right, which is not written yet")

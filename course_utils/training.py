@@ -21,6 +21,7 @@ def detach(state):
 
 def train_epoch(net, train_iter, optimizer, device):
     """Train on every batch once and return the perplexity on the way, exp of the mean cross-entropy."""
+    net.train()
     state, total_loss, num_tokens = None, 0.0, 0
     for X, Y in train_iter:
         X, labels = X.to(device), Y.to(device).T.flatten()  # labels in the order of the logits: time first
@@ -39,7 +40,9 @@ def train_epoch(net, train_iter, optimizer, device):
 
 @torch.no_grad()
 def evaluate(net, tokens, device, row_length=1_000, num_steps=100):
-    """Return the perplexity on `tokens`: rows of about `row_length` tokens, each read from its start with a carried state."""
+    """Return the perplexity on `tokens`: rows of about `row_length`, each read from its start with a carried state."""
+    was_training = net.training
+    net.eval()  # dropout, where there is any, is for training only
     num_rows = max(1, len(tokens) // row_length)
     used = (len(tokens) - 1) // num_rows * num_rows
     X, Y = tokens[:used].reshape(num_rows, -1).to(device), tokens[1 : used + 1].reshape(num_rows, -1).to(device)
@@ -47,6 +50,7 @@ def evaluate(net, tokens, device, row_length=1_000, num_steps=100):
     for inputs, labels in zip(X.split(num_steps, dim=1), Y.split(num_steps, dim=1), strict=True):
         logits, state = net(inputs, state)
         total_loss += F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
+    net.train(was_training)
     return (total_loss / used).exp().item()
 
 
@@ -78,7 +82,7 @@ def epochs(net, train_iter, vocab, lr, num_epochs, device, prefix="time travelle
 
 
 def look(net, train_iter, vocab, device, prefix):
-    """Return the perplexity on the held-out text and a sample of 50 characters (None where the model cannot give one)."""
+    """Return the held-out perplexity and a sample of 50 characters (None where the model cannot give one)."""
     held_out = evaluate(net, train_iter.held_out, device) if len(train_iter.held_out) > 1 else None
     sample = None if getattr(net, "num_directions", 1) == 2 else predict(prefix, 50, net, vocab, device)
     return held_out, sample
@@ -86,12 +90,13 @@ def look(net, train_iter, vocab, device, prefix):
 
 def check_training(net, train_iter, vocab, lr, num_epochs, every):
     """Raise ValueError with one clear sentence for anything that cannot be trained."""
-    if lr <= 0:
+    if not lr > 0:
         raise ValueError(f"lr is {lr}; the learning rate must be above 0")
     if num_epochs < 0 or every < 1:
         raise ValueError(f"num_epochs is {num_epochs} and every is {every}; they must be at least 0 and 1")
-    if net.vocab_size != len(vocab):
-        raise ValueError(f"the model knows {net.vocab_size} tokens, the vocabulary has {len(vocab)}; build it with len(vocab)")
+    known = getattr(net, "vocab_size", len(vocab))
+    if known != len(vocab):
+        raise ValueError(f"the model knows {known} tokens, the vocabulary has {len(vocab)}; build it with len(vocab)")
     if not hasattr(train_iter, "sampling"):
         raise ValueError("train_iter does not say its sampling; load it with course_utils.load_data_time_machine")
 
@@ -99,11 +104,12 @@ def check_training(net, train_iter, vocab, lr, num_epochs, every):
 def check_finite(perplexity, epoch, lr):
     """Raise FloatingPointError when training has blown up."""
     if not math.isfinite(perplexity):
-        raise FloatingPointError(f"perplexity is {perplexity} after epoch {epoch}; start again with a learning rate below {lr}")
+        advice = f"start again with a new model and a learning rate below {lr}"
+        raise FloatingPointError(f"perplexity is {perplexity} after epoch {epoch}; {advice}")
 
 
 def baselines(tokens, held_out, vocab_size):
-    """Return the held-out perplexity of mere counting: single tokens (unigram), pairs (bigram), each count one higher."""
+    """Return the held-out perplexity of mere counting: single tokens (unigram), pairs (bigram), each count plus one."""
     singles = torch.bincount(tokens, minlength=vocab_size) + 1  # (V,)
     pairs = torch.bincount(tokens[:-1] * vocab_size + tokens[1:], minlength=vocab_size**2).reshape(vocab_size, -1) + 1
     log_unigram = (singles / singles.sum()).log()
