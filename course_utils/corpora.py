@@ -6,10 +6,12 @@ address the book's own code uses, checked against the book's SHA-1 and kept in t
 
 import functools
 import hashlib
+import http.client
 import os
 import queue
 import tempfile
 import threading
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,15 +83,19 @@ def download_book(timeout=5.0):
         timeout: seconds after which the download is given up, name look-up included.
 
     Raises:
-        DownloadError: there is no connection, the server is too slow, or what came is not the book.
+        DownloadError: there is no connection, the server is too slow, what came is not the book, or the cache directory
+            cannot be written.
     """
     path = cache_path()
-    if path.exists() and _sha1(path.read_bytes()) == BOOK_SHA1:
+    if _is_book(path):
         return path
     data = _fetch(BOOK_URL, timeout)
     if _sha1(data) != BOOK_SHA1:
-        raise DownloadError(f"The Time Machine was not downloaded: {BOOK_URL} sent {len(data):,} bytes of something else")
-    _write_atomically(path, data)
+        raise DownloadError(f"The Time Machine was not downloaded: {len(data):,} bytes of something else came")
+    try:
+        _write_atomically(path, data)
+    except OSError as error:
+        raise DownloadError(f"The Time Machine cannot be kept in {path.parent}: {error.strerror}") from error
     return path
 
 
@@ -110,7 +116,10 @@ def _fetch(url, timeout):
         try:
             with urllib.request.urlopen(url, timeout=timeout) as response:
                 answers.put(response.read(BOOK_SIZE_LIMIT))
-        except OSError as error:  # no route, no name, refused, an HTTP error
+        except urllib.error.HTTPError as error:
+            error.close()
+            answers.put(error)
+        except (OSError, http.client.HTTPException) as error:  # no route, no name, refused, or no web server at all
             answers.put(error)
 
     threading.Thread(target=read, daemon=True).start()
@@ -118,8 +127,8 @@ def _fetch(url, timeout):
         answer = answers.get(timeout=timeout)
     except queue.Empty:
         raise DownloadError(f"The Time Machine was not downloaded: no answer within {timeout:g} seconds") from None
-    if isinstance(answer, OSError):
-        reason = getattr(answer, "reason", answer)
+    if isinstance(answer, Exception):
+        reason = answer if isinstance(answer, urllib.error.HTTPError) else getattr(answer, "reason", answer)
         raise DownloadError(f"The Time Machine was not downloaded: {reason}") from answer
     return answer
 
@@ -128,9 +137,20 @@ def _write_atomically(path, data):
     """Write `data` to `path` in one step, so that a half-written file is never found there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.replace(temporary, path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _is_book(path):
+    """Whether the whole book is at `path`; a file that is damaged or cannot be read counts as absent."""
+    try:
+        return _sha1(path.read_bytes()) == BOOK_SHA1
+    except OSError:
+        return False
 
 
 def _sha1(data):
@@ -141,7 +161,7 @@ def _checked_path(corpus):
     """Return the path of the reader's own file, or say what is wrong with it."""
     path = Path(corpus).expanduser()
     if path.suffix.lower() != ".txt":
-        raise ValueError(f'corpus is {str(corpus)!r}; it must be "auto", "time_machine", "story" or the path of a .txt file')
+        raise ValueError(f'corpus is {str(corpus)!r}; it must be "auto", "time_machine", "story" or a .txt file')
     if not path.is_file():
         raise FileNotFoundError(f"there is no text file {str(corpus)!r} (looked for it at {path.absolute()})")
     read_text(path)
@@ -160,7 +180,7 @@ def read_text(path):
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text (byte {error.start:,}); save it as UTF-8 and load it again") from None
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start:,}); save it as UTF-8, load it again") from None
     if "\0" in text:
         raise ValueError(f"{path} is a binary file, not a text")
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -5,7 +5,7 @@ The loop itself is `training.epochs`; this module only consumes what it yields.
 
 import time
 
-from IPython.display import display
+from IPython.display import Image, display
 
 from course_utils import plots, training
 from course_utils.devices import describe
@@ -18,19 +18,23 @@ class LivePlot:
 
     def __init__(self, baselines, last_epoch):
         self.curves = plots.TrainingCurves(baselines, last_epoch)
-        self.handle = display(self.curves.draw([], "getting ready"), display_id=True)
+        self.handle = display(self._image([], "getting ready"), display_id=True)
         self.last_drawn = time.perf_counter()
 
     def update(self, history, title, now=False):
         """Redraw if the last picture is old enough, or at once with `now`."""
         if now or time.perf_counter() - self.last_drawn >= SECONDS_BETWEEN_PICTURES:
-            picture = self.curves.draw(history, title)
             if self.handle is not None:  # outside a notebook there is nothing to update
-                self.handle.update(picture)
+                self.handle.update(self._image(history, title))
             self.last_drawn = time.perf_counter()
 
+    def _image(self, history, title):
+        """PNG bytes, always of the same size: pyplot, once imported, crops figures to their contents, and they jump."""
+        return Image(self.curves.draw(history, title).png())
 
-def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=None, prefix="time traveller", every=10):
+
+def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=None, prefix="time traveller",
+          every=10):  # fmt: skip
     """Train `net` in place with SGD and clipped gradients, showing training and held-out perplexity live.
 
     Interrupting the cell keeps the model and the records so far. Calling again goes on with the model; pass the
@@ -54,6 +58,7 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
         ValueError: an argument is out of range.
         FloatingPointError: the loss became infinite or undefined; the learning rate is too large.
     """
+    training.check_training(net, train_iter, vocab, lr, num_epochs, every)  # before anything is drawn
     history = [] if history is None else history
     first = history[-1].epoch + 1 if history else 1
     last = first + num_epochs - 1
@@ -69,7 +74,7 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
         print(f"Stopped after epoch {history[-1].epoch if history else 0}; the model and its history are kept.")
     finally:
         if live:
-            live.update(history, summary(history, device), now=True)
+            live.update(history, reached(history), now=True)
     print(summary(history, device))
     return history
 
@@ -81,15 +86,21 @@ def progress(record, first, last, seconds):
     return f"epoch {record.epoch} of {last}, about {left:.0f} s left, {record.tokens_per_second:,.0f} tokens/s"
 
 
-def summary(history, device):
-    """One line: what the training reached."""
+def reached(history):
+    """What the training reached, short enough for a title."""
     if not history:
         return "no epoch was finished"
     looked = [record for record in history if record.held_out_perplexity is not None]
-    unseen = f", {looked[-1].held_out_perplexity:.1f} on held-out text" if looked else ""
+    unseen = f", {looked[-1].held_out_perplexity:.3g} on held-out text" if looked else ""
+    return f"epoch {history[-1].epoch}: perplexity {history[-1].perplexity:.3g} on training text{unseen}"
+
+
+def summary(history, device):
+    """One line: what the training reached, and how fast (the median epoch)."""
+    if not history:
+        return reached(history)
     speed = sorted(record.tokens_per_second for record in history)[len(history) // 2]
-    return (f"epoch {history[-1].epoch}: perplexity {history[-1].perplexity:.1f} on training text{unseen}, "
-            f"{speed:,.0f} tokens/s on {describe(device)}")  # fmt: skip
+    return f"{reached(history)}, {speed:,.0f} tokens/s on {describe(device)}"
 
 
 def _baselines(train_iter, vocab):

@@ -3,6 +3,8 @@
 Dimensions: T time steps (`num_steps`), B batch size.
 """
 
+from numbers import Integral
+
 import torch
 
 from course_utils import corpora
@@ -22,8 +24,9 @@ class SeqDataLoader:
 
     def __init__(self, corpus, batch_size, num_steps, sampling="sequential", held_out=()):
         check_windows(len(corpus), batch_size, num_steps, sampling)
-        self.corpus, self.held_out = torch.as_tensor(corpus), torch.as_tensor(held_out, dtype=torch.long)
-        self.batch_size, self.num_steps, self.sampling = batch_size, num_steps, sampling
+        self.corpus = torch.as_tensor(corpus, dtype=torch.long)
+        self.held_out = torch.as_tensor(held_out, dtype=torch.long)
+        self.batch_size, self.num_steps, self.sampling = int(batch_size), int(num_steps), sampling
 
     def __len__(self):
         spare = 1 if self.sampling == "sequential" else self.num_steps
@@ -39,14 +42,27 @@ def check_windows(num_tokens, batch_size, num_steps, sampling):
     if sampling not in ("sequential", "random"):
         raise ValueError(f'sampling is {sampling!r}; it must be "sequential" or "random"')
     for name, value in (("batch_size", batch_size), ("num_steps", num_steps)):
-        if not isinstance(value, int) or value < 1:
+        if not is_whole(value) or value < 1:
             raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
     needed = batch_size * num_steps + (1 if sampling == "sequential" else num_steps)
     if num_tokens < needed:
         raise ValueError(
             f"the training text has {num_tokens:,} tokens, but batch_size={batch_size} and num_steps={num_steps} "
-            f"with {sampling} sampling need {needed:,}; use a longer text, a smaller batch or fewer steps"
+            f"with {sampling} sampling need {needed:,}; use more text, a smaller batch or fewer steps"
         )
+
+
+def is_whole(value):
+    """Whether `value` is a whole number, of Python or NumPy; True and False are not."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def read_tokens(found):
+    """Return the tokens of a `corpora.Corpus`; raise ValueError if there are none."""
+    tokens = tokenize(found.text)
+    if not tokens:
+        raise ValueError(f"{found.path} holds no letters a to z, and the course's vocabulary knows no others")
+    return tokens
 
 
 def load_corpus_time_machine(max_tokens=-1, corpus="auto"):
@@ -54,7 +70,7 @@ def load_corpus_time_machine(max_tokens=-1, corpus="auto"):
 
     For the same file both are the same, token for token, as those of the book's function of this name.
     """
-    tokens = tokenize(corpora.find(corpus).text)
+    tokens = read_tokens(corpora.find(corpus))
     vocab = Vocab(tokens)
     indices = vocab[tokens]
     return (indices if max_tokens < 0 else indices[:max_tokens]), vocab
@@ -77,10 +93,10 @@ def load_data_time_machine(batch_size, num_steps, sampling="sequential", max_tok
     Raises:
         ValueError, OSError: the text is missing, unreadable or too short; the message gives the numbers.
     """
+    if not is_whole(max_tokens):
+        raise ValueError(f"max_tokens is {max_tokens!r}; it must be a whole number, or -1 for the whole text")
     found = corpora.find(corpus)
-    tokens = tokenize(found.text)
-    if not tokens:
-        raise ValueError(f"{found.path} holds no letters a to z, and the course's vocabulary knows no others")
+    tokens = read_tokens(found)
     vocab = Vocab(tokens)
     indices = torch.tensor(vocab[tokens])
     training, held_out = indices.tensor_split([len(indices) - len(indices) // HELD_OUT_SHARE])

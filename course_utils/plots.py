@@ -4,6 +4,7 @@ Every function returns a `Picture`: a matplotlib figure outside pyplot, so that 
 """
 
 import io
+import math
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
@@ -41,8 +42,8 @@ class TrainingCurves:
     def __init__(self, baselines, last_epoch):
         self.picture = Picture()
         axes = self.axes = self.picture.add_subplot()
-        self.training, = axes.plot([], [], color=BLUE, label="training text")
-        self.held_out, = axes.plot([], [], color=VERMILION, marker="o", markersize=3, label="held-out text")
+        (self.training,) = axes.plot([], [], color=BLUE, label="training text")
+        (self.held_out,) = axes.plot([], [], color=VERMILION, marker="o", markersize=3, label="held-out text")
         for name, perplexity in baselines.items():
             axes.axhline(perplexity, color=GREY, linestyle=":", linewidth=1)
             axes.annotate(f"{name} {perplexity:.1f}", (1, perplexity), xycoords=("axes fraction", "data"), ha="right",
@@ -58,7 +59,8 @@ class TrainingCurves:
         looked = [record for record in history if record.held_out_perplexity is not None]
         self.training.set_data([r.epoch for r in history], [r.perplexity for r in history])
         self.held_out.set_data([r.epoch for r in looked], [r.held_out_perplexity for r in looked])
-        highest = max([r.perplexity for r in history] + [r.held_out_perplexity for r in looked], default=0)
+        values = [r.perplexity for r in history] + [r.held_out_perplexity for r in looked]
+        highest = max(filter(math.isfinite, values), default=0)  # a model that diverges may be infinitely surprised
         self.axes.set_ylim(1, max(40, 1.2 * highest))
         self.axes.set_title(title, fontsize=9, loc="left", family="monospace")
         return self.picture

@@ -50,4 +50,4 @@ def check_prediction(prefix, num_preds, net, vocab, temperature, top_k):
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}; it must be at least 1, or None for all characters")
     if getattr(net, "num_directions", 1) == 2:
-        raise ValueError("a bidirectional model cannot predict: it reads the text to the right, which is not written yet")
+        raise ValueError("a bidirectional model cannot predict: it reads the text to the right, not written yet")

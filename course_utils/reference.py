@@ -1,10 +1,11 @@
 """The book's own code, made importable beside today's packages: `from course_utils import d2l`.
 
-d2l 0.17.0 is the last release whose requirements still install. Three things have moved since; each is mended here and
+d2l 0.17.0 is the last release whose requirements still install. Four things have moved since; each is mended here and
 nowhere else, and the book's functions themselves stay untouched:
 
 - it imports torchvision, which this section never uses; empty placeholders serve where the real one cannot be imported;
 - it calls `IPython.display.set_matplotlib_formats`, which is now in matplotlib_inline;
+- torch now warns when it adds up losses that still carry a gradient; nothing is wrong, and the warning is left out;
 - its download checks neither status nor hash; The Time Machine comes from `corpora` instead, or the story offline.
 """
 
@@ -12,6 +13,10 @@ import importlib
 import importlib.machinery
 import sys
 import types
+import warnings
+
+from IPython import get_ipython
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from course_utils import corpora
 
@@ -20,7 +25,7 @@ def _stand_in_for_torchvision():
     """Put empty modules in torchvision's place unless the real one can be imported."""
     try:
         importlib.import_module("torchvision")
-    except (ImportError, RuntimeError):  # missing, or built for another torch ("operator torchvision::nms ...")
+    except (ImportError, RuntimeError, AttributeError, OSError):  # missing, or built for another torch
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]
         for name in ("torchvision", "torchvision.transforms"):
@@ -33,9 +38,8 @@ def _stand_in_for_torchvision():
 
 def _use_png_display():
     """Show pyplot figures as PNG in a notebook, as the course's own figures are; SVG would store a date."""
-    from matplotlib_inline.backend_inline import set_matplotlib_formats
-
-    set_matplotlib_formats("png")
+    if get_ipython() is not None:  # in a plain script there is nothing to set, and asking would start a shell
+        set_matplotlib_formats("png")
 
 
 def _import():
@@ -51,6 +55,7 @@ def _import():
         print(found)
         return str(found.path)
 
+    warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True to a scalar", module="d2l")
     book.download = download_text
     book.use_svg_display = _use_png_display
     return book

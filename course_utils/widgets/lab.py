@@ -1,4 +1,4 @@
-"""What all labs share: controls above a picture, errors where the reader sees them, and a picture without JavaScript."""
+"""What all labs share: controls above a picture, errors where readers see them, and a picture without JavaScript."""
 
 import base64
 import html
@@ -20,7 +20,7 @@ class Lab(ipywidgets.VBox):
 
     def __init__(self, controls):
         self._lock = threading.RLock()  # JupyterLab delivers slider moves in a second thread while a cell runs
-        self._wanted, self._drawn = 0, 0
+        self._stale = True
         self.picture = ipywidgets.Image(format="png")
         self.errors = ipywidgets.HTML()
         self.controls = controls
@@ -39,11 +39,11 @@ class Lab(ipywidgets.VBox):
         raise NotImplementedError
 
     def update(self):
-        """Draw the picture anew. Of several waiting calls only the last one draws, so that a fast drag queues nothing."""
-        self._wanted += 1
+        """Draw the picture anew. Of several waiting calls only one draws, so that a fast drag queues nothing."""
+        self._stale = True
         with self._lock, self.guard():
-            if self._drawn < self._wanted:
-                self._drawn = self._wanted
+            if self._stale:
+                self._stale = False  # before the controls are read: a change from here on asks for one more picture
                 self.picture.value = self.draw().png()
                 self.errors.value = ""
 
@@ -87,6 +87,5 @@ def int_slider(description, value, low, high, step=1):
 def choice(description, options, value=None):
     """A labelled drop-down list."""
     value = options[0] if value is None else value
-    return ipywidgets.Dropdown(
-        options=options, value=value, description=description, style={"description_width": "8em"}, layout={"width": "28em"}
-    )
+    style, layout = {"description_width": "8em"}, {"width": "28em"}
+    return ipywidgets.Dropdown(options=options, value=value, description=description, style=style, layout=layout)
