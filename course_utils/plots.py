@@ -6,7 +6,9 @@ Every function returns a `Picture`: a matplotlib figure outside pyplot, so that 
 import io
 import math
 
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 # Okabe and Ito's palette, told apart by colour-blind readers too
@@ -69,3 +71,58 @@ class TrainingCurves:
 def training_curves(history, baselines, title=""):
     """Return a `Picture` of a finished training: the plain-function twin of the live plot."""
     return TrainingCurves(baselines, history[-1].epoch if history else 1).draw(history, title)
+
+
+def token_grids(grids, sentences):
+    """Return a `Picture` of where a batch's tokens lie in each grid: one colour per sentence, darker with time.
+
+    Args:
+        grids: title -> integer array (rows, columns); the token at time t of sentence b has the number b * T + t.
+        sentences: B strings of T characters each.
+    """
+    picture = Picture(7.5, 2.8)
+    palette = (BLUE, ORANGE, GREEN, PURPLE)
+    for axes, (title, grid) in zip(picture.subplots(1, len(grids), squeeze=False).flat, grids.items(), strict=True):
+        places = [[divmod(int(number), len(sentences[0])) for number in row] for row in grid]  # (b, t) in each cell
+        colours = [[_tint(palette[b % 4], 0.25 + 0.55 * t / len(sentences[0])) for b, t in row] for row in places]
+        labels = [[f"{sentences[b][t].replace(' ', '␣')}\n{b}, {t}" for b, t in row] for row in places]
+        _letter_cells(axes, title, colours, labels)
+    return picture
+
+
+def dependence_grids(gradients, sentences, marked):
+    """Return a `Picture` of the inputs that one output depends on: white = exactly no influence, dark = much.
+
+    Args:
+        gradients: title -> array (B, T), the size of the output's gradient at each input token.
+        sentences: B strings of T characters each.
+        marked: (b, t) of the output; a red frame shows its place.
+    """
+    picture = Picture(7.5, 3.4)
+    for number, (title, sizes) in enumerate(gradients.items()):
+        axes = picture.add_subplot((len(gradients) + 1) // 2, 2, number + 1)
+        largest = max(float(size) for row in sizes for size in row) or 1.0
+        colours = [[_tint(BLUE, 0.2 + 0.6 * float(s) / largest if s else 0.0) for s in row] for row in sizes]
+        labels = [[character.replace(" ", "␣") for character in sentence] for sentence in sentences]
+        _letter_cells(axes, title, colours, labels)
+        axes.set(xlabel="time", ylabel="sentence")
+        corner = (marked[1] - 0.5, marked[0] - 0.5)
+        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=VERMILION, linewidth=3))
+    return picture
+
+
+def _tint(colour, strength):
+    """Mix a colour with white: strength 0 is white, 1 the colour itself."""
+    return [1 - strength * (1 - channel) for channel in to_rgb(colour)]
+
+
+def _letter_cells(axes, title, colours, labels):
+    """Draw a grid of coloured cells, each with its text, on axes that count rows and columns."""
+    axes.imshow(colours)
+    for i, row in enumerate(labels):
+        for j, label in enumerate(row):
+            axes.text(j, i, label, ha="center", va="center", fontsize=9, family="monospace")
+    axes.set_title(title, fontsize=10)
+    axes.set(xticks=range(len(labels[0])), yticks=range(len(labels)))
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
