@@ -3,13 +3,18 @@
 Every function returns a `Picture`: a matplotlib figure outside pyplot, so that nothing is shown twice or left open.
 """
 
+import functools
 import io
 import math
 
+from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.transforms import Affine2D
 
 # Okabe and Ito's palette, told apart by colour-blind readers too
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
@@ -126,3 +131,148 @@ def _letter_cells(axes, title, colours, labels):
     axes.set(xticks=range(len(labels[0])), yticks=range(len(labels)))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+class RunCurves(TrainingCurves):
+    """The curves of one training run over those of earlier runs in grey, each of these labelled at its end.
+
+    Args:
+        baselines: as for `TrainingCurves`.
+    """
+
+    def __init__(self, baselines):
+        super().__init__(baselines, last_epoch=1)
+        self.ghosts = []
+        self.picture.set_layout_engine("none")  # fixed margins: nothing jumps, and drawing takes two thirds of the time
+        self.axes.set_position((0.09, 0.14, 0.83, 0.78))  # the labels of the runs stand in the margin on the right
+        self.axes.xaxis.get_major_locator().set_params(integer=True)
+        self.axes.set_yticks([1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500])
+
+    def draw(self, history, title="", earlier=(), last_epoch=1):
+        """Show the records of `history` over those of the runs before and return the picture.
+
+        Args:
+            history: records with epoch, perplexity and held_out_perplexity.
+            title: one line above the axes.
+            earlier: pairs of a label and the history of an earlier run.
+            last_epoch: where the epoch axis ends.
+        """
+        super().draw(history, title)
+        for artist in self.ghosts:
+            artist.remove()
+        self.ghosts = [artist for label, records in earlier for artist in self._ghost(label, records)]
+        unseen = [r.held_out_perplexity for _, records in earlier for r in records if r.held_out_perplexity is not None]
+        highest = max(filter(math.isfinite, unseen), default=1)
+        self.axes.set_ylim(1, max(self.axes.get_ylim()[1], 1.2 * highest))
+        self.axes.set_xlim(0, max(last_epoch, 1))
+        return self.picture
+
+    def _ghost(self, label, records):
+        """Draw one earlier run, training text solid and held-out text dashed; return the artists."""
+        looked = [record for record in records if record.held_out_perplexity is not None]
+        trained = [r.epoch for r in records], [r.perplexity for r in records]
+        held_out = [r.epoch for r in looked], [r.held_out_perplexity for r in looked]
+        grey = {"color": GREY, "alpha": 0.6, "zorder": 1}
+        artists = [*self.axes.plot(*trained, "-", **grey), *self.axes.plot(*held_out, "--", **grey)]
+        xs, ys = held_out if looked else trained
+        if xs:
+            artists.append(self.axes.text(xs[-1], ys[-1], f" {label}", fontsize=8, color=GREY, va="center"))
+        return artists
+
+
+class FixedPicture(Picture):
+    """A picture whose axes stand at fixed places: without a layout pass it is drawn in half the time."""
+
+    def __init__(self, width, height):
+        Figure.__init__(self, figsize=(width, height), dpi=100)
+
+
+def prediction_steps(snapshot):
+    """Return a `Picture` of one moment of writing: what may come next, and the hidden states on the way to it.
+
+    Below the hidden states the text stands twice: coloured by the probability of each character, and by how strongly it
+    moves the framed one.
+
+    Args:
+        snapshot: an `experiments.stepping.Snapshot`: W characters, V candidates, H hidden units.
+    """
+    picture = FixedPicture(9, 6)
+    _draw_candidates(picture.add_axes((0.115, 0.775, 0.875, 0.175)), snapshot)
+    axes = picture.add_axes((0.115, 0.105, 0.875, 0.575))
+    _draw_hidden_states(axes, snapshot)
+    _draw_connectivity(axes, snapshot)
+    axes.axvline(snapshot.num_given - 0.5, color="black", linewidth=1)
+    axes.set(xlim=(-0.5, max(60, len(snapshot.characters)) + 0.5), ylim=(-3.2, 10), xticks=[])
+    num_units = snapshot.hiddens.shape[1]
+    axes.set_yticks([-2.4, -1, 5], ["connectivity", "probability", f"{num_units} hidden\nunits"])
+    caption = "darker: more probable before it was read; moves the framed character more. Left of the line: the prefix."
+    picture.text(0.115, 0.067, caption, fontsize=9, color=GREY)
+    if snapshot.period:
+        picture.text(0.115, 0.02, loop_sentence(snapshot.period), color=VERMILION, weight="bold")
+    return picture
+
+
+def loop_sentence(period):
+    """Say that a text has fallen into a loop."""
+    return "the text repeats its last character" if period == 1 else f"the text repeats every {period} characters"
+
+
+def _draw_candidates(axes, snapshot):
+    """Bars of the next character's probabilities: wide as the model gives them, narrow as they are drawn from."""
+    numbers = range(len(snapshot.candidates))
+    points = 567 / max(28, len(numbers))
+    for heights, colour, share, label in (
+        (snapshot.softmax, _tint(SKY, 0.5), 0.85, "the model's softmax"),
+        (snapshot.drawn, BLUE, 0.4, "what is drawn from"),
+    ):
+        axes.vlines(numbers, 0, heights, color=colour, linewidth=share * points, label=label)
+    axes.set(xlim=(-0.5, max(28, len(numbers)) - 0.5), ylim=(0, 1), xticks=[], yticks=[0, 0.5, 1], ylabel="probability")
+    axes.set_title(f"next character: as uncertain as a free choice among {snapshot.choices:.1f}", loc="left", size=11)
+    axes.legend(loc="upper right", frameon=False)
+    _draw_letters(axes, snapshot.candidates, -0.11, 11)
+
+
+def _draw_hidden_states(axes, snapshot):
+    """A column per character, a row per hidden unit; below it the text, coloured by probability."""
+    limit = max(1.0, abs(snapshot.hiddens).max())
+    _draw_cells(axes, snapshot.hiddens.T, (0, 10), "RdBu_r", -limit, limit)
+    _draw_cells(axes, [snapshot.probabilities], (-1.6, -0.4), "Blues", 0, 1.8)
+    _draw_letters(axes, snapshot.characters, -1, 10)
+    title = f"hidden state after each character (red {limit:.0f}, white 0, blue −{limit:.0f})"
+    axes.set_title(title, loc="left", size=11)
+
+
+def _draw_connectivity(axes, snapshot):
+    """The text once more, coloured by how strongly each character moves the framed one."""
+    if snapshot.connectivity is None:
+        axes.text(0, -2.4, "not to be had: this model makes its input vectors by itself", va="center")
+        return
+    strongest = max(value for value in snapshot.connectivity if value == value)
+    _draw_cells(axes, [snapshot.connectivity], (-3, -1.8), "Oranges", 0, 1.8 * strongest or 1)
+    following = [snapshot.explained] if snapshot.position == len(snapshot.characters) else []
+    _draw_letters(axes, [*snapshot.characters, *following], -2.4, 10)
+    frame = ((snapshot.position - 0.5, -3), 1, 1.2)
+    axes.add_patch(Rectangle(*frame, fill=False, edgecolor=VERMILION, linewidth=2))
+
+
+def _draw_cells(axes, values, rows, colours, low, high):
+    """An image whose columns are one unit wide and centred on 0, 1, 2, ...; values that are nan stay white."""
+    extent = (-0.5, len(values[0]) - 0.5, rows[0], rows[1])
+    axes.imshow(values, extent=extent, aspect="auto", cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+
+
+def _draw_letters(axes, tokens, y, size):
+    """One letter at each of the places (0, y), (1, y), ...: a single artist, ten times faster than a text for each."""
+    scale = Affine2D().scale(axes.figure.dpi / 72)
+    places = [(number, y) for number in range(len(tokens))]
+    paths = [_letter(token, size) for token in tokens]
+    letters = PathCollection(paths, offsets=places, offset_transform=axes.transData, color="black", linewidth=0)
+    letters.set(transform=scale, clip_on=False)
+    axes.add_collection(letters, autolim=False)
+
+
+@functools.cache
+def _letter(token, size):
+    """The outline of a token in the room of one letter: a space made visible, anything longer as a question mark."""
+    letter = "␣" if token == " " else token if len(token) == 1 else "?"
+    return TextPath((-0.3 * size, -0.28 * size), letter, size=size, prop=FontProperties(family="monospace"))

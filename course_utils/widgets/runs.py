@@ -1,0 +1,76 @@
+"""What the training lab remembers of a run, and how it writes it down in HTML."""
+
+import asyncio
+import html
+import operator
+import statistics
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from course_utils import plots
+
+
+@dataclass(eq=False)
+class Run:
+    """One training run: what was asked for, the model, and what its epochs brought.
+
+    Attributes:
+        settings: name -> value of the lab's controls at the start.
+        history: `training.Epoch` records.
+        state: "training", "paused", "finished", "stopped", "interrupted" or "failed".
+        seconds: time spent, pauses left out.
+        error: the traceback of a failed run.
+    """
+
+    number: int
+    settings: dict
+    net: nn.Module
+    history: list = field(default_factory=list)
+    state: str = "training"
+    seconds: float = 0.0
+    error: str = ""
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def active(self):
+        """Whether the run may go on."""
+        return self.state in ("training", "paused")
+
+    def __str__(self):
+        chosen = self.settings
+        return (f"run {self.number}: {chosen['cell']}, {chosen['num_steps']} steps, {chosen['num_hiddens']} units, "
+                f"{chosen['sampling']}, lr {chosen['lr']:g}")  # fmt: skip
+
+
+def samples(history):
+    """The latest four samples as HTML, the newest on top and in full colour."""
+    written = [record for record in history if record.sample is not None][-4:]
+    lines = [f"epoch {record.epoch:3}: {html.escape(record.sample)}" for record in reversed(written)]
+    older = "".join(f"\n<span style='color: {plots.GREY}'>{line}</span>" for line in lines[1:])
+    return f"<pre style='margin: 0'>{lines[0]}{older}</pre>" if lines else ""
+
+
+def table(runs):
+    """The runs as an HTML table, a row each."""
+    rows = [_row(run) for run in runs]
+    head = "".join(f"<th>{name}</th>" for name in rows[0]) if rows else ""
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row.values())}</tr>" for row in rows)
+    style = "border-collapse: collapse; line-height: 1.5"
+    return f"<table border='1' cellpadding='3' style='{style}'><tr>{head}</tr>{body}</table>" if rows else ""
+
+
+def _row(run):
+    """The cells of a run's row in the table, by their column's name."""
+    history, looked = list(run.history), [record for record in run.history if record.held_out_perplexity is not None]
+    row = {"run": run.number, **run.settings, "lr": f"{run.settings['lr']:g}"}
+    row |= {"num_epochs": f"{len(history)} of {run.settings['num_epochs']}", "state": run.state}
+    row |= {"training perplexity": "–", "lowest on held-out text": "–", "last on held-out text": "–", "tokens/s": "–"}
+    if history:
+        row["training perplexity"] = f"{history[-1].perplexity:.1f}"
+        row["tokens/s"] = f"{statistics.median(record.tokens_per_second for record in history):,.0f}"
+    if looked:
+        best = min(looked, key=operator.attrgetter("held_out_perplexity"))
+        row["lowest on held-out text"] = f"{best.held_out_perplexity:.1f} (epoch {best.epoch})"
+        row["last on held-out text"] = f"{looked[-1].held_out_perplexity:.1f}"
+    return row

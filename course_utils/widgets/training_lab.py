@@ -1,0 +1,317 @@
+"""The training lab: choose settings, train, and compare the runs, while the page stays alive.
+
+One asyncio task on the kernel's loop trains, and only that loop's thread changes a run. Buttons and sliders, which
+JupyterLab may deliver in another thread, pass their wish to the loop; the task looks at it after every epoch.
+
+Dimensions: T time steps (`num_steps`), B batch size, V vocabulary, H hidden units.
+"""
+
+import asyncio
+import contextlib
+import functools
+import html
+import signal
+import threading
+import time
+import traceback
+import weakref
+
+import ipywidgets
+import torch
+from torch import nn
+
+from course_utils import plots, training
+from course_utils.devices import try_gpu
+from course_utils.loaders import SeqDataLoader, load_data_time_machine
+from course_utils.models import RNNModel
+from course_utils.widgets.lab import Lab, choice, int_slider
+from course_utils.widgets.runs import Run, samples, table
+
+LAYERS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
+RATES = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
+SECONDS_BETWEEN_PICTURES = 0.25
+DRAWING_SHARE = 0.2  # of the time, at most; the rest is for training
+SECONDS_FOR_THE_PAGE = 0.002  # after every epoch, so that the loop hears of a button
+NUM_GHOSTS = 4
+
+
+class TrainingLab(Lab):
+    """Sliders for a training run, its curves as they grow, and the runs before it in grey.
+
+    The buttons are `start`, `pause`, `stop` and `reset`; each can be clicked by code too. Only one lab trains at a
+    time: a newer one, or the same cell run again, ends the run of the one before.
+
+    Args:
+        model: called as `model(rnn_layer, vocab_size)`; a class of the course's interface, as edited in a cell.
+        epochs: a generator function with the arguments of `training.epochs`.
+        corpus, batch_size, max_tokens: as for `load_data_time_machine`.
+        prefix: start of the sample that is written on the way.
+        seed: every run starts from it, so that runs differ by their settings alone.
+        device: where to compute; by default `try_gpu()`.
+
+    Attributes:
+        num_steps, num_hiddens, sampling, cell, lr, num_epochs: the controls.
+        runs: the `Run` records since the lab was opened or reset.
+    """
+
+    _turn = None  # weak reference to the lab that may train
+
+    def __init__(self, model=RNNModel, epochs=training.epochs, *, corpus="auto", batch_size=32, max_tokens=10_000,
+                 prefix="time traveller", seed=0, device=None):  # fmt: skip
+        self.model, self.epochs, self.prefix, self.seed = model, epochs, prefix, seed
+        self.device = try_gpu() if device is None else device
+        self.text, self.vocab = load_data_time_machine(batch_size, 1, max_tokens=max_tokens, corpus=corpus)
+        self.runs = []
+        self._task, self._redraw_waits, self._next_picture = None, False, 0.0
+        self._loop, self._owner = _running_loop(), threading.get_ident()
+        self._curves = plots.RunCurves(self._baselines())
+        self._defaults = {"num_steps": 35, "num_hiddens": 256, "sampling": "sequential", "cell": "RNN", "lr": 1.0,
+                          "num_epochs": 100}  # fmt: skip
+        self.status, self.sample, self.table = (ipywidgets.HTML() for _ in range(3))
+        super().__init__(_controls(self._defaults))
+        self.children = [*self.children[:-1], self.sample, self.table, self.errors]
+        self._take_turn()
+
+    @property
+    def net(self):
+        """The model of the latest run, trained as far as it got; None before the first run."""
+        return self.runs[-1].net if self.runs else None
+
+    @property
+    def history(self):
+        """The records of the latest run."""
+        return self.runs[-1].history if self.runs else []
+
+    @property
+    def active(self):
+        """Whether a run is going on or paused."""
+        return bool(self.runs) and self.runs[-1].active
+
+    async def finished(self):
+        """Wait for the end of the latest run and return it; raise what made it fail. Cancelling stops the run."""
+        if self._task is None:
+            raise RuntimeError("no run was started; press Start or call lab.start.click() first")
+        run, task = self.runs[-1] if self.runs else None, self._task
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            self._stop()
+            raise
+        task.result()
+        return run
+
+    def update(self):
+        """Redraw everything from the runs' records; from another thread: as soon as the loop is free."""
+        if not self._redraw_waits:
+            self._redraw_waits = True  # of many wishes one is kept
+            self._do(self._redraw)
+
+    # What follows runs in the loop's thread
+
+    def _start(self):
+        if self.active:
+            return  # a second click changes nothing
+        self._loop, self._owner = _running_loop(), threading.get_ident()
+        if self._loop is None:
+            raise RuntimeError("the training lab needs a notebook; in a script call course_utils.train")
+        self._take_turn()
+        run, train_iter = self._new_run()
+        self.runs.append(run)
+        self._task = self._loop.create_task(self._train(run, train_iter))
+        self._task.add_done_callback(_mark_as_reported)
+        self._redraw()
+
+    def _new_run(self):
+        """Build the batches and the model that the controls ask for."""
+        settings = {name: control.value for name, control in self.controls.items()}
+        text, steps, sampling = self.text, settings["num_steps"], settings["sampling"]
+        train_iter = SeqDataLoader(text.corpus, text.batch_size, steps, sampling, text.held_out)
+        torch.manual_seed(self.seed)
+        layer = LAYERS[settings["cell"]](len(self.vocab), settings["num_hiddens"])
+        return Run(len(self.runs) + 1, settings, self.model(layer, len(self.vocab))), train_iter
+
+    async def _train(self, run, train_iter):
+        """Consume the epochs one by one; whoever changes `run.state` decides whether there is a next one."""
+        records = self.epochs(run.net, train_iter, self.vocab, run.settings["lr"], run.settings["num_epochs"],
+                              self.device, prefix=self.prefix)  # fmt: skip
+        try:
+            while run.active:
+                if run.state == "paused":
+                    await run.go_on.wait()
+                else:
+                    await self._one_epoch(run, records)
+        except KeyboardInterrupt:
+            run.state = "interrupted"
+        except Exception as error:
+            run.state, run.error = "failed", traceback.format_exc()
+            self._loop.call_exception_handler({"message": f"Task exception in {run}", "exception": error})
+            raise
+        finally:
+            records.close()
+            self._redraw()
+
+    async def _one_epoch(self, run, records):
+        start = time.perf_counter()
+        with _interruptible():
+            record = next(records, None)
+        if record is None:
+            run.state = "finished"
+        else:
+            run.history.append(record)
+            self._redraw_if_due()
+            await asyncio.sleep(SECONDS_FOR_THE_PAGE)
+        run.seconds += time.perf_counter() - start
+
+    def _pause(self):
+        if self.active:
+            run = self.runs[-1]
+            run.state = "training" if run.state == "paused" else "paused"
+            (run.go_on.set if run.state == "training" else run.go_on.clear)()
+            self._redraw()
+
+    def _stop(self):
+        if self.active:
+            self.runs[-1].state = "stopped"
+            self.runs[-1].go_on.set()
+            self._redraw()
+
+    def _reset(self):
+        self._stop()
+        self.runs = []
+        for name, value in self._defaults.items():
+            self.controls[name].value = value
+        self._redraw()
+
+    def _take_turn(self):
+        """End the run of the lab that trained before this one."""
+        before = TrainingLab._turn and TrainingLab._turn()
+        if before is not None and before is not self:
+            before._do(before._stop)
+        TrainingLab._turn = weakref.ref(self)
+
+    # Widgets
+
+    def arrange(self):
+        """Two columns of controls, the buttons, and a line that says what is going on."""
+        self.start, self.pause, self.stop, self.reset = (
+            ipywidgets.Button(description=name.capitalize(), tooltip=tip, button_style=style)
+            for name, tip, style in (
+                ("start", "train a new model with these settings", "primary"),
+                ("pause", "pause the run, or go on with it", ""),
+                ("stop", "end the run; its model and curves are kept", ""),
+                ("reset", "forget all runs and put the controls back", ""),
+            )
+        )
+        for button, action in ((self.start, self._start), (self.pause, self._pause), (self.stop, self._stop),
+                               (self.reset, self._reset)):  # fmt: skip
+            button.on_click(functools.partial(self._on_click, action))
+        controls = list(self.controls.values())
+        columns = ipywidgets.HBox([ipywidgets.VBox(controls[:3]), ipywidgets.VBox(controls[3:])])
+        return [columns, ipywidgets.HBox([self.start, self.pause, self.stop, self.reset]), self.status]
+
+    def draw(self):
+        """Return the picture of the latest run over the runs before it."""
+        *earlier, latest = self.runs or [None]
+        ghosts = [(f"run {run.number}", list(run.history)) for run in earlier[-NUM_GHOSTS:]]
+        last_epoch = max([run.settings["num_epochs"] for run in self.runs], default=self.num_epochs.value)
+        return self._curves.draw(list(self.history), str(latest) if latest else "no run yet", ghosts, last_epoch)
+
+    def _redraw(self):
+        self._redraw_waits = False
+        start = time.perf_counter()
+        super().update()
+        self._write()
+        now = time.perf_counter()
+        self._next_picture = now + max(SECONDS_BETWEEN_PICTURES, (now - start) / DRAWING_SHARE)
+
+    def _redraw_if_due(self):
+        if time.perf_counter() >= self._next_picture:
+            self._redraw()
+
+    def _write(self):
+        """Write the texts and label the buttons anew; the picture stays."""
+        self.status.value = f"<b>{html.escape(self._what_happens())}</b> {html.escape(self._what_waits())}"
+        self.sample.value = samples(self.history)
+        self.table.value = table(self.runs)
+        self.start.disabled = self.active
+        self.pause.disabled = self.stop.disabled = not self.active
+        self.pause.description = "Resume" if self.active and self.runs[-1].state == "paused" else "Pause"
+        if self.runs and self.runs[-1].error:
+            self.errors.value = f"<pre style='color: {plots.VERMILION}'>{html.escape(self.runs[-1].error)}</pre>"
+
+    def _what_happens(self):
+        if not self.runs:
+            return "Choose, then press Start."
+        run, done = self.runs[-1], len(self.history)
+        text = f"Run {run.number} {run.state}: epoch {done} of {run.settings['num_epochs']}"
+        if done and run.active:
+            left = run.seconds / done * (run.settings["num_epochs"] - done)
+            text += f", {self.history[-1].tokens_per_second:,.0f} tokens/s, about {left:.0f} s left"
+        return text + "."
+
+    def _what_waits(self):
+        """Name the controls that were moved while a run is going on."""
+        settings = self.runs[-1].settings if self.active else {}
+        moved = [f"{name} {value} → {self.controls[name].value}" for name, value in settings.items()
+                 if value != self.controls[name].value]  # fmt: skip
+        return f"At the next Start: {', '.join(moved)}." if moved else ""
+
+    def _baselines(self):
+        if len(self.text.held_out) < 2:
+            return {}
+        return training.baselines(self.text.corpus, self.text.held_out, len(self.vocab))
+
+    def _on_change(self, change):
+        self._do(self._write)
+
+    def _on_click(self, action, button):
+        self._do(action)
+
+    def _do(self, action):
+        """Run `action` in the thread that owns the runs: now, or as soon as its loop is free."""
+        if threading.get_ident() == self._owner or self._loop is None or not self._loop.is_running():
+            self._guarded(action)
+        else:
+            self._loop.call_soon_threadsafe(self._guarded, action)
+
+    def _guarded(self, action):
+        with self.guard():
+            action()
+
+
+def _controls(defaults):
+    """The lab's controls by name, set to their defaults."""
+    return {
+        "num_steps": int_slider("num_steps (T)", defaults["num_steps"], 5, 140, 5),
+        "num_hiddens": int_slider("num_hiddens (H)", defaults["num_hiddens"], 16, 512, 16),
+        "sampling": choice("sampling", ["sequential", "random"], defaults["sampling"]),
+        "cell": choice("cell", list(LAYERS), defaults["cell"]),
+        "lr": choice("learning rate", RATES, defaults["lr"]),
+        "num_epochs": int_slider("num_epochs", defaults["num_epochs"], 10, 500, 10),
+    }
+
+
+def _mark_as_reported(task):
+    """A failed run reports itself at once; without this asyncio would do so again, later."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _running_loop():
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+@contextlib.contextmanager
+def _interruptible():
+    """Let the kernel's interrupt raise KeyboardInterrupt here; between two cells the kernel would ignore it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
