@@ -1,0 +1,204 @@
+"""The loading functions: the book's corpus, batches as promised, a held-out tenth, one sentence for each mistake."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from common import STORY, both_texts
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from course_utils import d2l, load_corpus_time_machine, load_data_time_machine
+from course_utils.loaders import SeqDataLoader
+from course_utils.text import tokenize
+
+SAMPLINGS = ("sequential", "random")
+
+
+@pytest.fixture
+def own_text(tmp_path):
+    """A function that writes a file and returns its path."""
+
+    def write(content, name="own.txt"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+@both_texts
+@pytest.mark.parametrize("max_tokens", [-1, 1, 10_000])
+def test_corpus_and_vocabulary_equal_the_book(path, max_tokens, monkeypatch):
+    monkeypatch.setattr(d2l, "download", lambda name: str(path))
+    corpus, vocab = load_corpus_time_machine(max_tokens, corpus=path)
+    book_corpus, book_vocab = d2l.load_corpus_time_machine(max_tokens)
+    assert corpus == book_corpus
+    assert vocab.idx_to_token == book_vocab.idx_to_token
+
+
+@both_texts
+def test_the_loader_holds_the_corpus_in_two_parts(path, capsys):
+    corpus, vocab = load_corpus_time_machine(corpus=path)
+    train_iter, loader_vocab = load_data_time_machine(32, 35, max_tokens=-1, corpus=path)
+    assert torch.cat([train_iter.corpus, train_iter.held_out]).tolist() == corpus
+    assert len(train_iter.held_out) == len(corpus) // 10
+    assert loader_vocab.idx_to_token == vocab.idx_to_token
+    line = f"Text: {path.name}. {len(train_iter.corpus):,} tokens to train on, {len(train_iter.held_out):,} held out.\n"
+    assert capsys.readouterr().out == line
+
+
+def test_the_story_is_as_varied_as_the_book():
+    corpus, vocab = load_corpus_time_machine(corpus="story")
+    assert len(vocab) == 28
+    assert set(vocab.idx_to_token) == {"<unk>", " ", *"abcdefghijklmnopqrstuvwxyz"}
+    assert len(corpus) >= 30_000
+    text = "".join(vocab.to_tokens(corpus))
+    assert text.count("time traveller") >= 20
+    words = text.split()
+    assert len(set(words)) > len(words) / 10  # prose, not a filler that repeats itself
+    assert len({tuple(words[i : i + 8]) for i in range(len(words) - 7)}) > 0.99 * (len(words) - 7)
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_training_never_touches_the_held_out_part(sampling, own_text):
+    path = own_text("a" * 900 + "b" * 100)
+    train_iter, vocab = load_data_time_machine(4, 5, sampling, max_tokens=-1, corpus=path)
+    seen = torch.cat([part.flatten() for _ in range(50) for batch in train_iter for part in batch])
+    assert set(vocab.to_tokens(seen.tolist())) == {"a"}
+    assert vocab.to_tokens(train_iter.held_out.tolist()) == ["b"] * 100
+
+
+@given(
+    sampling=st.sampled_from(SAMPLINGS),
+    batch_size=st.integers(1, 6),
+    num_steps=st.integers(1, 9),
+    spare=st.integers(0, 200),
+    seed=st.integers(0, 2**32),
+)
+def test_length_shape_labels_and_continuation(sampling, batch_size, num_steps, spare, seed):
+    torch.manual_seed(seed)
+    size = batch_size * num_steps + (1 if sampling == "sequential" else num_steps) + spare
+    train_iter = SeqDataLoader(range(size), batch_size, num_steps, sampling)
+    for _ in range(3):  # a loader can be read again and again
+        batches = list(train_iter)
+        assert len(batches) == len(train_iter) >= 1
+        assert all(X.shape == Y.shape == (batch_size, num_steps) for X, Y in batches)
+        assert all(torch.equal(Y, X + 1) for X, Y in batches)
+        if sampling == "sequential":
+            assert all(torch.equal(b[0][:, 0], a[1][:, -1]) for a, b in pairwise(batches))
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize(("batch_size", "num_steps"), [(1, 1), (2, 5), (32, 35)])
+def test_the_least_text_that_is_enough(sampling, batch_size, num_steps):
+    needed = batch_size * num_steps + (1 if sampling == "sequential" else num_steps)
+    for _ in range(20):
+        assert len(list(SeqDataLoader(range(needed), batch_size, num_steps, sampling))) == 1
+    with pytest.raises(ValueError, match=rf"has {needed - 1:,} tokens.*batch_size={batch_size} .*need {needed:,};"):
+        SeqDataLoader(range(needed - 1), batch_size, num_steps, sampling)
+
+
+@pytest.mark.parametrize("bad", [0, -1, 2.0, 2.5, "32", None, True, float("nan"), [32]])
+@pytest.mark.parametrize("name", ["batch_size", "num_steps"])
+def test_sizes_must_be_whole_numbers(name, bad):
+    sizes = {"batch_size": 2, "num_steps": 3, name: bad}
+    with pytest.raises(ValueError, match=rf"{name} is .*; it must be a whole number of at least 1"):
+        SeqDataLoader(range(100), **sizes)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_whole_numbers_of_numpy_are_welcome(kind, sampling):
+    train_iter, _ = load_data_time_machine(kind(2), kind(3), sampling, max_tokens=np.int64(500), corpus="story")
+    assert len(list(train_iter)) == len(train_iter) == (500 - (1 if sampling == "sequential" else 3)) // 6
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor, lambda x: torch.tensor(x, dtype=torch.uint8)])
+def test_any_sequence_of_numbers_becomes_a_long_tensor(kind):
+    train_iter = SeqDataLoader(kind([1, 2, 3, 4, 5, 6, 7]), 1, 3, held_out=kind([8, 9]))
+    assert train_iter.corpus.dtype == train_iter.held_out.dtype == torch.long
+    assert train_iter.held_out.tolist() == [8, 9]
+
+
+@pytest.mark.parametrize("bad", ["sequence", "Random", True, False, None, 0])
+def test_sampling_must_be_one_of_two(bad):
+    with pytest.raises(ValueError, match=r'sampling is .*; it must be "sequential" or "random"'):
+        load_data_time_machine(2, 3, bad, corpus="story")
+
+
+@pytest.mark.parametrize("bad", [1e4, None, "10000", True])
+def test_max_tokens_must_be_a_whole_number(bad):
+    with pytest.raises(ValueError, match=r"max_tokens is .*; it must be a whole number, or -1"):
+        load_data_time_machine(2, 3, max_tokens=bad, corpus="story")
+
+
+@pytest.mark.parametrize("max_tokens", [0, 5, 100])
+def test_max_tokens_may_be_too_small(max_tokens):
+    with pytest.raises(ValueError, match=rf"has {max_tokens} tokens, but batch_size=32 and num_steps=35 .*need 1,121"):
+        load_data_time_machine(32, 35, max_tokens=max_tokens, corpus="story")
+
+
+def test_an_own_file_too_short_for_the_batch_says_so_with_numbers(own_text):
+    with pytest.raises(ValueError, match=r"has 90 tokens, but batch_size=32 and num_steps=35 .*need 1,155"):
+        load_data_time_machine(32, 35, "random", corpus=own_text("x" * 100))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("\ufeffOne traveller\nand another".encode(), id="byte-order mark"),
+        pytest.param(b"One traveller\r\nand another", id="Windows line ends"),
+        pytest.param(b"One traveller\rand another", id="old Macintosh line ends"),
+        pytest.param("1. One traveller…\n“and–another”".encode(), id="signs"),
+    ],
+)
+def test_the_same_text_in_other_clothes(content, own_text):
+    corpus, vocab = load_corpus_time_machine(corpus=own_text(content))
+    assert "".join(vocab.to_tokens(corpus)) == "one travellerand another"
+
+
+@pytest.mark.parametrize("content", ["1888, 42!", "Привет, мир", "\ufeff", "\u00a0\u2003"])
+@pytest.mark.parametrize("load", [load_corpus_time_machine, lambda corpus: load_data_time_machine(1, 1, corpus=corpus)])
+def test_a_text_without_letters(content, load, own_text):
+    with pytest.raises(ValueError, match="holds no letters a to z"):
+        load(corpus=own_text(content))
+
+
+def test_a_short_text_has_no_held_out_part_and_trains(own_text):
+    train_iter, _ = load_data_time_machine(1, 2, corpus=own_text("abc abc"))
+    assert len(train_iter.held_out) == 0
+    assert len(list(train_iter)) == len(train_iter) == 3
+
+
+class NewStorage(TorchDispatchMode):
+    """Remember the largest tensor that is made while the mode is on, views of `corpus` left out."""
+
+    def __init__(self, corpus):
+        super().__init__()
+        self.address, self.largest = corpus.untyped_storage().data_ptr(), 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage().data_ptr() != self.address:
+                self.largest = max(self.largest, tensor.numel())
+        return out
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_an_epoch_never_copies_the_corpus(sampling):
+    size, batch_size, num_steps = 50_000, 8, 10
+    train_iter = SeqDataLoader(torch.arange(size), batch_size, num_steps, sampling)
+    with NewStorage(train_iter.corpus) as made:
+        for _ in train_iter:
+            pass
+    assert made.largest <= size // num_steps  # random: the windows' starts; sequential: nothing but views
+
+
+def test_the_story_reads_the_same_as_its_file():
+    corpus, vocab = load_corpus_time_machine(corpus="story")
+    assert vocab.to_tokens(corpus) == tokenize(STORY.read_text(encoding="utf-8"))
