@@ -5,6 +5,7 @@ Every function returns a `Picture`: a matplotlib figure outside pyplot, so that 
 
 import functools
 import io
+import itertools
 import math
 
 from matplotlib.collections import PathCollection
@@ -12,6 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
+from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 from matplotlib.transforms import Affine2D
@@ -20,6 +22,9 @@ from matplotlib.transforms import Affine2D
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#777777",
 )  # fmt: skip
+INK, FAINT = "#222222", "#666666"
+LAYER_COLOURS = (SKY, GREEN, YELLOW, BLUE)
+SHIFT = 0.4  # a step along a tensor's first axis is drawn this many numbers to the right and down
 
 
 class Picture(Figure):
@@ -85,13 +90,21 @@ def token_grids(grids, sentences):
         grids: title -> integer array (rows, columns); the token at time t of sentence b has the number b * T + t.
         sentences: B strings of T characters each.
     """
-    picture = Picture(7.5, 2.8)
+    widths, height = [len(grid[0]) + 1 for grid in grids.values()], max(len(grid) for grid in grids.values())
+    picture = Picture(0.55 * sum(widths), 0.55 * height + 0.8)
+    panels = picture.subplots(1, len(grids), squeeze=False, width_ratios=widths).flat
     palette = (BLUE, ORANGE, GREEN, PURPLE)
-    for axes, (title, grid) in zip(picture.subplots(1, len(grids), squeeze=False).flat, grids.items(), strict=True):
+    for axes, (title, grid) in zip(panels, grids.items(), strict=True):
         places = [[divmod(int(number), len(sentences[0])) for number in row] for row in grid]  # (b, t) in each cell
         colours = [[_tint(palette[b % 4], 0.25 + 0.55 * t / len(sentences[0])) for b, t in row] for row in places]
         labels = [[f"{sentences[b][t].replace(' ', '␣')}\n{b}, {t}" for b, t in row] for row in places]
         _letter_cells(axes, title, colours, labels)
+        axes.set_ylabel("axis 0", loc="top")
+        axes.set_xlabel("axis 1", loc="left")
+        axes.xaxis.set(label_position="top", ticks_position="top")
+        axes.tick_params(length=0)
+        axes.set_anchor("N")
+        axes.set_ylim(height - 0.5, -0.5)  # one scale in all panels: cells of one size
     return picture
 
 
@@ -112,7 +125,7 @@ def dependence_grids(gradients, sentences, marked):
         _letter_cells(axes, title, colours, labels)
         axes.set(xlabel="time", ylabel="sentence")
         corner = (marked[1] - 0.5, marked[0] - 0.5)
-        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=VERMILION, linewidth=3))
+        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=VERMILION, linewidth=3, clip_on=False))
     return picture
 
 
@@ -127,6 +140,8 @@ def _letter_cells(axes, title, colours, labels):
     for i, row in enumerate(labels):
         for j, label in enumerate(row):
             axes.text(j, i, label, ha="center", va="center", fontsize=9, family="monospace")
+            border = {"fill": False, "edgecolor": GREY, "linewidth": 0.5, "clip_on": False}
+            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, **border))
     axes.set_title(title, fontsize=10)
     axes.set(xticks=range(len(labels[0])), yticks=range(len(labels)))
     axes.tick_params(length=0)
@@ -221,14 +236,12 @@ def _draw_candidates(axes, snapshot):
     """Bars of the next character's probabilities: wide as the model gives them, narrow as they are drawn from."""
     numbers = range(len(snapshot.candidates))
     points = 567 / max(28, len(numbers))
-    for heights, colour, share, label in (
-        (snapshot.softmax, _tint(SKY, 0.5), 0.85, "the model's softmax"),
-        (snapshot.drawn, BLUE, 0.4, "what is drawn from"),
-    ):
-        axes.vlines(numbers, 0, heights, color=colour, linewidth=share * points, label=label)
+    axes.vlines(numbers, 0, snapshot.softmax, color=_tint(SKY, 0.5), linewidth=0.85 * points)
+    axes.vlines(numbers, 0, snapshot.drawn, color=BLUE, linewidth=0.4 * points)
     axes.set(xlim=(-0.5, max(28, len(numbers)) - 0.5), ylim=(0, 1), xticks=[], yticks=[0, 0.5, 1], ylabel="probability")
     axes.set_title(f"next character: as uncertain as a free choice among {snapshot.choices:.1f}", loc="left", size=11)
-    axes.legend(loc="upper right", frameon=False)
+    key = "wide and pale: the model's softmax\nnarrow and dark: what is drawn from"
+    axes.text(0.99, 0.9, key, transform=axes.transAxes, ha="right", va="top", color=BLUE)
     _draw_letters(axes, snapshot.candidates, -0.11, 11)
 
 
@@ -276,3 +289,366 @@ def _letter(token, size):
     """The outline of a token in the room of one letter: a space made visible, anything longer as a question mark."""
     letter = "␣" if token == " " else token if len(token) == 1 else "?"
     return TextPath((-0.3 * size, -0.28 * size), letter, size=size, prop=FontProperties(family="monospace"))
+
+
+def unrolled_picture(num_steps, num_layers=1, bidirectional=False, cell="RNN"):
+    """Return a `Picture` of a recurrent layer unrolled over its time steps; of many steps the middle ones are left out.
+
+    Args:
+        num_steps, num_layers: whole numbers of at least 1.
+        bidirectional: draw a second row of boxes in each layer, which reads from right to left.
+        cell: "RNN", "GRU" or "LSTM"; an LSTM's state has two parts.
+    """
+    sketch = _Sketch(780, 70 + 62 * num_layers * (1 + bidirectional))
+    _draw_network(sketch, (0, 6, 780, sketch.height - 12), num_steps, num_layers, bidirectional, cell)
+    return sketch.finish()
+
+
+def shape_picture(record):
+    """Return a `Picture` of a layer: unrolled over time, then every tensor that flows and every weight, to scale.
+
+    Args:
+        record: an `experiments.shapes.LayerShapes`, or anything with its fields.
+    """
+    sketch = _Sketch(920, 616)
+    layer, rest = record.parameters
+    sketch.words(14, 19, f"layer = {record.code}", 14, family="monospace", weight="bold")
+    sketch.words(14, 42, f"{layer:,} numbers to learn in the layer, and {rest:,} after it", 11)
+    network = record.num_steps, record.num_layers, record.bidirectional, record.cell
+    _draw_network(sketch, (0, 54, 768, 212), *network)
+    blocks, groups = _flow_blocks(record), _weight_groups(record)
+    scale, weights_scale = _scales(record, blocks, groups)
+    _draw_flow(sketch, record, blocks, (14, 284, 750), scale)
+    _draw_logits(sketch, record, (788, 13, 124, 595), scale)
+    _draw_weights(sketch, groups, (14, 414, 750), weights_scale, scale)
+    return sketch.finish()
+
+
+class _Sketch:
+    """Polygons and words in pixels, y downwards. All polygons become one artist, which keeps drawing quick."""
+
+    def __init__(self, width, height):
+        self.width, self.height = width, height
+        self.picture = FixedPicture(width / 100, height / 100)
+        self.axes = self.picture.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+        self.axes.set_axis_off()
+        self.polygons, self.faces, self.edges = [], [], []
+        self.letters, self.inks = [], []
+
+    def polygon(self, points, face, edge=INK):
+        self.polygons.append(Path([*points, points[0]], closed=True))
+        self.faces.append(face)
+        self.edges.append(edge)
+
+    def box(self, x, y, width, height, face, edge=INK):
+        self.polygon([(x, y), (x + width, y), (x + width, y + height), (x, y + height)], face, edge)
+
+    def line(self, *points, colour=INK):
+        self.polygon([*points, *points[-2:0:-1]], "none", colour)  # there and back: a polygon without area
+
+    def arrow(self, x, y, to_x, to_y):
+        """A horizontal or vertical arrow with a head of at most 5 pixels."""
+        across, down = (to_x > x) - (to_x < x), (to_y > y) - (to_y < y)
+        size = min(5, abs(to_x - x) + abs(to_y - y))
+        neck_x, neck_y = to_x - size * across, to_y - size * down
+        self.line((x, y), (neck_x, neck_y))
+        self.polygon(
+            [(to_x, to_y), (neck_x - 3 * down, neck_y + 3 * across), (neck_x + 3 * down, neck_y - 3 * across)], INK
+        )
+
+    def words(self, x, y, text, size=9, align="left", family="sans", weight="normal", colour=INK):
+        """Text in points, its letters centred on y; `align` is what of it stands at x: left, center or right."""
+        path, width = _letters(text, family, weight)
+        start = {"left": 0, "center": 0.5, "right": 1}[align] * width
+        grow = size / 72  # letters are 100 units high; 100 pixels per inch
+        self.letters.append(Path((path.vertices - (start, 36)) * (grow, -grow) + (x, y), path.codes))
+        self.inks.append(colour)
+
+    def finish(self):
+        """Put everything on the picture and return it."""
+        for paths, style in (
+            (self.polygons, {"facecolors": self.faces, "edgecolors": self.edges, "linewidths": 0.8, "snap": True}),
+            (self.letters, {"facecolors": self.inks, "linewidths": 0, "snap": False}),
+        ):
+            self.axes.add_collection(PathCollection(paths, **style), autolim=False)
+        return self.picture
+
+
+@functools.lru_cache(maxsize=2_000)
+def _letters(text, family, weight):
+    """A text's outlines and width, kept, because matplotlib's own text would take most of the time of a picture."""
+    path = TextPath((0, 0), text, size=100, prop=FontProperties(family=family, weight=weight))
+    return path, path.vertices[:, 0].max()
+
+
+def _draw_network(sketch, area, num_steps, num_layers, bidirectional, cell):
+    """The unrolled network: time to the right, layers upwards, in each layer a row of boxes per direction."""
+    left, top, width, height = area
+    shown = range(num_steps) if num_steps <= 6 else [0, 1, 2, None, num_steps - 2, num_steps - 1]
+    pitch, directions = (width - 316) / len(shown), 1 + bidirectional
+    places = [(step, left + 166 + pitch * (i + 0.5)) for i, step in enumerate(shown)]
+    storey, lane = (height - 50) / num_layers, min(pitch * 0.21, 22) * bidirectional
+    ends = (left + 150, left + width - 134)
+    for layer in range(-1, num_layers):  # -1 stands for the inputs
+        ceiling = top + height - 25 - (layer + 1) * storey
+        _draw_vectors(sketch, places, ceiling, lane, _vector_colours(layer, num_layers, num_steps, directions))
+        for direction in range(directions if layer >= 0 else 0):
+            middle = ceiling + storey * (1 - (direction + 0.5) / directions)
+            row = [(step, x + (2 * direction - 1) * lane) for step, x in places]
+            size = min(26, 0.46 * storey / directions)
+            _draw_row(sketch, row, (ceiling + storey, middle, ceiling), size, _layer_colour(layer))
+            name = ("h[{0}], c[{0}]" if cell == "LSTM" else "state[{0}]").format(directions * layer + direction)
+            colour = (ORANGE, PURPLE)[direction] if layer == num_layers - 1 else _layer_colour(layer)
+            _draw_states(sketch, row, ends, middle, size, direction, name, colour)
+    _draw_names(sketch, places, (left, top, height), storey, num_layers)
+
+
+def _draw_names(sketch, places, corner, storey, num_layers):
+    """What the layers, the inputs and the outputs of the network are called."""
+    left, top, height = corner
+    for layer in range(num_layers):
+        sketch.words(left + 14, top + height - 25 - (layer + 0.5) * storey, f"layer {layer}")
+    for step, x in places:
+        for y, name in ((top + height - 10, "X"), (top + 11, "Y")):
+            sketch.words(x, y, "· · ·" if step is None else f"{name}[{step}]", 10, align="center", family="monospace")
+
+
+def _layer_colour(layer):
+    return _tint(LAYER_COLOURS[layer % len(LAYER_COLOURS)], 0.6)
+
+
+def _vector_colours(layer, num_layers, num_steps, directions):
+    """A function from a time step to the colours of what stands above `layer` then, one per direction."""
+    usual = _tint(GREY, 0.35) if layer < 0 else _layer_colour(layer)
+
+    def colours(step):
+        if layer < num_layers - 1:
+            return [usual] * directions
+        forward = ORANGE if step == num_steps - 1 else usual
+        return [forward, PURPLE if step == 0 else usual][:directions]
+
+    return colours
+
+
+def _draw_vectors(sketch, places, y, lane, colours):
+    """A flat bar for each step: the vector that goes into the layer above, from each direction one part."""
+    for step, x in places:
+        if step is not None:
+            parts = colours(step)
+            width = (2 * lane + 26) / len(parts)
+            for i, colour in enumerate(parts):
+                sketch.box(x - width * len(parts) / 2 + i * width, y - 3, width, 6, colour)
+
+
+def _draw_row(sketch, row, levels, height, colour):
+    """One direction of one layer: a box per step, each with an arrow from below and one to above."""
+    floor, middle, ceiling = levels
+    for step, x in row:
+        if step is None:
+            for dot in (-8, 0, 8):
+                sketch.box(x + dot - 1, middle - 1, 2, 2, INK)
+        else:
+            sketch.arrow(x, floor - 3, x, middle + height / 2)
+            sketch.box(x - 13, middle - height / 2, 26, height, colour)
+            sketch.arrow(x, middle - height / 2, x, ceiling + 3)
+
+
+def _draw_states(sketch, row, ends, y, height, backward, name, colour):
+    """The state on its way through a row: from zeros at one end, over the boxes, to its final value at the other."""
+    stops = [(ends[0], 7), *((x, 13 if step is not None else 14) for step, x in row), (ends[1], 7)]
+    ahead = -1 if backward else 1
+    stops = stops[::ahead]
+    for (x, half), (to_x, to_half) in itertools.pairwise(stops):
+        sketch.arrow(x + ahead * half, y, to_x - ahead * to_half, y)
+    for (x, half), text, face, side in ((stops[0], "zeros", "white", -ahead), (stops[-1], name, colour, ahead)):
+        sketch.box(x - half, y - height / 2, 2 * half, height, face)
+        sketch.words(x + side * 13, y, text, align="right" if side < 0 else "left", family="monospace")
+
+
+def _flow_blocks(record):
+    """(title, shape, letters, colours) of the layer's input, output and state."""
+    last, directions = record.num_layers - 1, 1 + record.bidirectional
+    T, B, V, H = record.num_steps, record.batch_size, record.vocab_size, record.num_hiddens
+    L = directions * record.num_layers
+
+    def state_colours(row):
+        return [(ORANGE, PURPLE)[row % directions] if row // directions == last else _layer_colour(row // directions)]
+
+    wide = "2·H" if record.bidirectional else "H"
+    outputs = _vector_colours(last, record.num_layers, record.Y[0], directions)
+    inputs = _vector_colours(-1, record.num_layers, record.X[0], 1)
+    blocks = [
+        ("X", record.X, "TBV", (T, B, V), inputs),
+        ("Y", record.Y, ("T", "B", wide), (T, B, directions * H), outputs),
+    ]
+    names = ("state",) if len(record.state) == 1 else ("h", "c")
+    blocks += [(name, shape, "LBH", (L, B, H), state_colours) for name, shape in zip(names, record.state, strict=True)]
+    return [
+        (_title(name, shape, letters, expected), shape, letters, colours)
+        for name, shape, letters, expected, colours in blocks
+    ]
+
+
+def _title(name, shape, letters, expected):
+    """The name with its axes, or that it does not have them."""
+    axes = f"({', '.join(letters)})"
+    return f"{name} {axes}" if tuple(shape) == expected else f"{name} ≠ {axes}"
+
+
+def _extent(shape):
+    """Width and height of a drawn tensor in numbers."""
+    depth, rows, columns = (1, 1, 1, *shape)[-3:]
+    return columns + SHIFT * (depth - 1), rows + SHIFT * (depth - 1)
+
+
+def _label_width(title, shape):
+    return 30 + 7.7 * max(len(title), len(str(shape)))
+
+
+def _scales(record, blocks, groups):
+    """Pixels per number for what flows and for the weights: one scale for both, unless that would make one tiny."""
+    sizes = [(*_extent(shape), _label_width(title, shape)) for title, shape, _, _ in blocks]
+    for scale in (24 * 0.97**i for i in range(400)):
+        wide = sum(max(label, width * scale + 40) for width, _, label in sizes)
+        if wide < 570 and max(height for _, height, _ in sizes) * scale < 52:
+            break
+    rows, columns = (1, *record.logits)[-2:]
+    scale = min(scale, 90 / columns, max(scale / 2.5, 530 / rows))
+    other = 24
+    for _, _, _, shapes, room in groups:
+        wide, high = sum(_extent(shape)[0] for shape in shapes), max(_extent(shape)[1] for shape in shapes)
+        other = min(other, 112 / high, (room - 10 - 5 * len(shapes)) / wide)
+    return (min(scale, other),) * 2 if 0.4 < scale / other < 2.5 else (scale, other)
+
+
+def _draw_heading(sketch, area, text, scale):
+    """A line across, below it a heading at the left and at the right a bar of 1, 10, 100 or 1,000 numbers' length."""
+    left, top, width = area
+    sketch.line((left, top), (left + width, top), colour="#BBBBBB")
+    sketch.words(left, top + 13, text, 10, colour=FAINT)
+    numbers = next(n for n in (1, 10, 100, 1_000) if n * scale >= 12 or n == 1_000)
+    right = left + width - numbers * scale
+    sketch.box(right, top + 11, numbers * scale, 4, INK)
+    sketch.words(right - 6, top + 13, f"{numbers:,} number{'s' if numbers > 1 else ''}", align="right", colour=FAINT)
+
+
+def _draw_flow(sketch, record, blocks, area, scale):
+    """The tensors that pass through the layer, side by side, and where the final state stands among the outputs."""
+    left, top, width = area
+    _draw_heading(sketch, area, "what passes through, in the shapes that torch returned: grows with T and B", scale)
+    x = left
+    for title, shape, letters, colours in blocks:
+        sketch.words(x, top + 33, title, 10, weight="bold", colour=VERMILION if "≠" in title else INK)
+        sketch.words(x, top + 48, str(shape), family="monospace")
+        _draw_block(sketch, x, top + 64, shape, scale, colours, letters)
+        x += max(_label_width(title, shape), _extent(shape)[0] * scale + 40)
+    _draw_meetings(sketch, record, left + width, top + 48)
+
+
+def _draw_meetings(sketch, record, right, y):
+    """In words and colours: whether the last layer's final state is what stands in Y, as measured."""
+    name = "state" if len(record.state) == 1 else "h"
+    pairs = [("Y[-1]", f"{name}[-1]")]
+    if record.bidirectional:
+        pairs = [("Y[-1, :, :H]", f"{name}[-2]"), ("Y[0, :, H:]", f"{name}[-1]")]
+    for i, (there, here) in enumerate(pairs):
+        text = f"{there} {'=' if record.meets[i] else '≠'} {here}"
+        sketch.words(right, y + 18 * i, text, family="monospace", align="right")
+        sketch.box(right - 7.7 * len(text) - 16, y + 18 * i - 5, 10, 10, (ORANGE, PURPLE)[i])
+
+
+def _draw_weights(sketch, groups, area, scale, other_scale):
+    """The parameters: a group per layer, both directions side by side, and what comes after the layers."""
+    left, top, _ = area
+    ratio = max(scale, other_scale) / min(scale, other_scale)
+    note = f" (drawn {ratio:.0f} times {'larger' if scale > other_scale else 'smaller'})" if ratio > 1 else ""
+    _draw_heading(sketch, area, f"what is learnt: the same for any T and B{note}", scale)
+    for title, lines, colour, shapes, room in groups:
+        sketch.words(left, top + 33, title, 10, weight="bold")
+        for i, line in enumerate(lines):
+            sketch.words(left, top + 48 + 14 * i, line, family="monospace")
+        x = left
+        for shape in shapes:
+            _draw_block(sketch, x, top + 87, shape, scale, colour)
+            x += max(_extent(shape)[0] * scale, 2) + 5
+        left += room
+
+
+def _weight_groups(record):
+    """(title, lines, colours, shapes, pixels of room) for each layer and for what comes after the layers."""
+    groups, room = [], min(230, 564 / record.num_layers)
+    for layer in range(record.num_layers):
+        own = [(name, shape) for name, shape in record.weights if f"_l{layer}" in name]
+        one = {name.split("_l")[0]: shape for name, shape in own if "reverse" not in name}
+        lines = [f"W_ih {one['weight_ih']}", f"W_hh {one['weight_hh']}", f"b_ih,b_hh {one['bias_ih']}"]
+        title = f"layer {layer}" + (", → and ←" if record.bidirectional else "")
+        groups.append((title, lines, _plain(_layer_colour(layer)), [_upright(shape) for _, shape in own], room))
+    if record.head:
+        lines, shapes = (
+            [f"{name} {shape}" for name, shape in record.head[:3]],
+            [_upright(shape) for _, shape in record.head],
+        )
+        groups.append(("after the layer", lines, _plain(_tint(VERMILION, 0.5)), shapes, 186))
+    return groups
+
+
+def _draw_block(sketch, x, y, shape, scale, colours, letters=""):
+    """A tensor to scale: a sheet of rows and columns for each place of the first axis, the last one in front."""
+    depth, rows, columns = (1, 1, 1, *shape)[-3:]
+    step, width, height = SHIFT * scale, max(columns * scale, 2), max(rows * scale, 2)
+    every = max(1, math.ceil(2.5 / step))
+    for sheet in sorted({0, *range(depth - 1, 0, -every)}):
+        parts = colours(sheet)
+        for i, colour in enumerate(parts):
+            part = width / len(parts)
+            sketch.box(x + sheet * step + i * part, y + sheet * step, part, height, colour, colour)
+        _draw_sheet(sketch, x + sheet * step, y + sheet * step, rows, columns, width, height)
+    end = (depth - 1) * step
+    beside = x + end + width
+    middle = y + end + height / 2
+    over = (beside - end / 2 + 9, min(y + end / 2 - 3, middle - 12))
+    places = (over, (beside + 9, middle), (beside - width / 2, y + end + height + 9))
+    for (at_x, at_y), letter in zip(places, letters, strict=False):
+        sketch.words(at_x, at_y, letter, align="center", colour=FAINT)
+
+
+def _draw_sheet(sketch, x, y, rows, columns, width, height):
+    """The outline of a matrix and, where there is room, a cell for every number."""
+    if width / columns >= 6 and height / rows >= 6:
+        for i in range(1, columns):
+            sketch.line((x + i * width / columns, y), (x + i * width / columns, y + height), colour="white")
+        for i in range(1, rows):
+            sketch.line((x, y + i * height / rows), (x + width, y + i * height / rows), colour="white")
+    sketch.box(x, y, width, height, "none")
+
+
+def _draw_logits(sketch, record, area, scale):
+    """The model's output upright, a shade for each time step; cut where it is too long for the picture."""
+    left, top, _, height = area
+    rows, columns = (1, *record.logits)[-2:]
+    expected = (record.num_steps * record.batch_size, record.vocab_size)
+    title = _title("logits", record.logits, ("T·B", "V"), expected)
+    sketch.words(left, top + 6, title, 10, weight="bold", colour=VERMILION if "≠" in title else INK)
+    sketch.words(left, top + 22, str(record.logits), family="monospace")
+    y, shown = top + 38, min(rows, int((height - 60) / scale))
+    wide, band = max(columns * scale, 2), max(1, rows // record.num_steps)
+    for first in range(0, shown, band):
+        shade = _tint(VERMILION, 0.35 if first // band % 2 else 0.6)
+        sketch.box(left, y + first * scale, wide, min(band, shown - first) * scale, shade, shade)
+    _draw_sheet(sketch, left, y, shown, columns, wide, max(shown * scale, 2))
+    end = y + shown * scale
+    if shown < rows:
+        teeth = [(left - 4 + i * (wide + 8) / 8, end + 4 * (-1) ** i) for i in range(9)]
+        sketch.polygon([*teeth, (left + wide + 4, end + 6), (left - 4, end + 6)], "white", "white")
+        sketch.line(*teeth)
+    sketch.words(left, end + 16, "cut: too long" if shown < rows else "a band per step", colour=FAINT)
+
+
+def _upright(shape):
+    """The shape of a weight as it is drawn: a bias, which has one axis only, as a column."""
+    return (*shape, 1) if len(shape) == 1 else shape
+
+
+def _plain(colour):
+    """The same colour for every sheet of a tensor."""
+    return lambda sheet: [colour]

@@ -1,0 +1,1 @@
+"""The measurements behind the questions of the course: pure functions that return plain records."""
