@@ -5,11 +5,12 @@ import socketserver
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import common
 import platformdirs
 import pytest
 from common import STORY, needs_book
 
-from course_utils import corpora, load_data_time_machine
+from course_utils import corpora, d2l, load_data_time_machine
 
 BOOK = b"The Time Traveller (for so it will be convenient to speak of him)\n" * 100
 
@@ -129,8 +130,9 @@ def test_a_download_is_checked_kept_and_not_repeated(cache, serve, book_is_small
 )
 def test_a_bad_answer_is_named_and_not_kept(answer, reason, cache, serve, book_is_small):
     serve(answer)
+    timeout = 0.5 if answer in (drip, hang) else 30  # the others answer at once, however busy the machine
     with pytest.raises(corpora.DownloadError, match=f"The Time Machine was not downloaded: .*({reason})"):
-        corpora.download_book(timeout=0.5)
+        corpora.download_book(timeout)
     assert files_in(cache) == []
 
 
@@ -270,15 +272,14 @@ def test_the_cache_is_in_the_users_cache_directory(monkeypatch):
     assert corpora.cache_path() == platformdirs.user_cache_path("rnn-course") / "timemachine.txt"
 
 
-@needs_book
 def test_the_address_and_the_hash_are_the_books():
-    from common import BOOK as book
-
-    from course_utils import d2l
-
     assert d2l.DATA_HUB["time_machine"] == (corpora.BOOK_URL, corpora.BOOK_SHA1)
-    assert hashlib.sha1(book.read_bytes()).hexdigest() == corpora.BOOK_SHA1
-    assert book.stat().st_size < corpora.BOOK_SIZE_LIMIT
+
+
+@needs_book
+def test_the_real_book_is_within_the_limit():
+    assert hashlib.sha1(common.BOOK.read_bytes()).hexdigest() == corpora.BOOK_SHA1
+    assert common.BOOK.stat().st_size < corpora.BOOK_SIZE_LIMIT
 
 
 def test_the_story_needs_no_connection(unreachable, monkeypatch):

@@ -1,0 +1,108 @@
+"""The model equals the book's, forward and backward, and its logits keep sentences and time apart."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from course_utils import RNNModel, d2l
+
+T, B, V, H = 7, 3, 11, 5
+CELLS = (nn.RNN, nn.GRU, nn.LSTM)
+every_kind = pytest.mark.parametrize(
+    ("cell", "num_layers", "bidirectional"),
+    [(cell, num_layers, both_ways) for cell in CELLS for num_layers in (1, 2) for both_ways in (False, True)],
+)
+
+
+def model(cell, num_layers=1, bidirectional=False, kind=RNNModel):
+    torch.manual_seed(0)
+    return kind(cell(V, H, num_layers, bidirectional=bidirectional), V)
+
+
+def parts(state):
+    return state if isinstance(state, tuple) else (state,)
+
+
+def step(net, inputs, labels, state):
+    """The logits, the state after and all gradients, the starting state's too."""
+    for part in parts(state):
+        part.requires_grad_()
+    logits, after = net(inputs, state)
+    F.cross_entropy(logits, labels.T.flatten()).backward()
+    return [logits, *parts(after), *(p.grad for p in net.parameters()), *(part.grad for part in parts(state))]
+
+
+@every_kind
+@pytest.mark.parametrize("batch_size", [B, 1])
+def test_same_weights_same_numbers_as_the_book(cell, num_layers, bidirectional, batch_size):
+    ours, theirs = model(cell, num_layers, bidirectional), model(cell, num_layers, bidirectional, d2l.RNNModel)
+    torch.manual_seed(1)
+    for parameter in theirs.parameters():
+        nn.init.normal_(parameter)
+    ours.load_state_dict(theirs.state_dict())
+    inputs, labels = torch.randint(V, (2, batch_size, T))
+    for mine, books in zip(
+        step(ours, inputs, labels, ours.begin_state("cpu", batch_size)),
+        step(theirs, inputs, labels, theirs.begin_state("cpu", batch_size)),
+        strict=True,
+    ):
+        assert mine.shape == books.shape
+        torch.testing.assert_close(mine, books, atol=1e-6, rtol=0)
+
+
+@every_kind
+def test_weights_can_be_exchanged_with_the_book(cell, num_layers, bidirectional):
+    ours, theirs = model(cell, num_layers, bidirectional), model(cell, num_layers, bidirectional, d2l.RNNModel)
+    theirs.load_state_dict(ours.state_dict())
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert ours.num_hiddens == theirs.num_hiddens == H
+    assert ours.num_directions == theirs.num_directions == 1 + bidirectional
+    assert ours.vocab_size == theirs.vocab_size == V
+
+
+@every_kind
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_shapes(cell, num_layers, bidirectional, batch_size):
+    net = model(cell, num_layers, bidirectional)
+    state = net.begin_state(device="cpu", batch_size=batch_size)
+    assert isinstance(state, tuple) == (cell is nn.LSTM)
+    logits, after = net(torch.zeros(batch_size, T, dtype=torch.int32), state)
+    assert logits.shape == (T * batch_size, V)
+    for before, now in zip(parts(state), parts(after), strict=True):
+        assert before.shape == now.shape == ((1 + bidirectional) * num_layers, batch_size, H)
+        assert before.dtype == torch.float32
+        assert not before.any()
+    assert parts(net.begin_state("cpu"))[0].shape[1] == 1
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_state_carries_everything_from_window_to_window(cell):
+    net = model(cell, 2)
+    tokens = torch.randint(V, (B, 2 * T))
+    whole, last = net(tokens, net.begin_state("cpu", B))
+    first_half, state = net(tokens[:, :T], net.begin_state("cpu", B))
+    second_half, state = net(tokens[:, T:], state)
+    torch.testing.assert_close(torch.cat([first_half, second_half]), whole)
+    for now, expected in zip(parts(state), parts(last), strict=True):
+        torch.testing.assert_close(now, expected)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("b", "t"), [(0, 0), (1, 3), (B - 1, T - 1)])
+def test_a_token_reaches_its_own_sentence_from_its_own_time_on(cell, b, t):
+    net = model(cell)
+    tokens = torch.randint(V, (B, T))
+    changed = tokens.clone()
+    changed[b, t] = (tokens[b, t] + 1) % V
+    state = net.begin_state("cpu", B)
+    moved = (net(tokens, state)[0] != net(changed, state)[0]).any(dim=1).reshape(T, B)  # logits come time first
+    expected = torch.zeros(T, B, dtype=torch.bool)
+    expected[t:, b] = True
+    assert torch.equal(moved, expected)
+
+
+def test_tokens_outside_the_vocabulary_are_refused():
+    net = model(nn.RNN)
+    with pytest.raises(RuntimeError):
+        net(torch.tensor([[V]]), net.begin_state("cpu"))

@@ -1,0 +1,151 @@
+"""Greedy text equals the book's, drawn text follows the softmax, and nothing about the model changes."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from course_utils import RNNModel, Vocab, d2l, predict
+from course_utils.prediction import choose
+
+VOCAB = Vocab("the time traveller wrote a quick brown fox jumps over lazy dogs and vexed zebras")
+CELLS = (nn.RNN, nn.GRU, nn.LSTM)
+
+
+def model(cell=nn.RNN, num_layers=1, scale=1.0, **kwargs):
+    """A small model with random weights, large enough to write different characters."""
+    torch.manual_seed(0)
+    net = RNNModel(cell(len(VOCAB), 16, num_layers, **kwargs), len(VOCAB))
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=scale)
+    return net
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("prefix", ["t", "time traveller", "aaaaaaaaaaaa"])
+def test_greedy_equals_the_book(cell, num_layers, prefix):
+    net = model(cell, num_layers)
+    text = predict(prefix, 40, net, VOCAB, "cpu")
+    assert text == d2l.predict_ch8(prefix, 40, net, VOCAB, torch.device("cpu"))
+    assert len(set(text[len(prefix) :])) > 1
+
+
+@pytest.mark.parametrize("num_preds", [0, 1, np.int64(7)])
+def test_the_text_starts_with_the_prefix_and_has_the_asked_length(num_preds):
+    text = predict("time", num_preds, model(), VOCAB, torch.device("cpu"))
+    assert text.startswith("time")
+    assert len(VOCAB[list(text)]) == 4 + num_preds
+
+
+def test_the_prefix_warms_up_the_state():
+    net = model()
+    endings = {predict(prefix + "e", 20, net, VOCAB, "cpu")[len(prefix) :] for prefix in ("th", "tim", "travell")}
+    assert len(endings) > 1
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("temperature", [0, 0.8])
+def test_prediction_changes_nothing(training, temperature):
+    net = model(nn.GRU, 2, dropout=0.5).train(training)
+    weights, random_state = copy.deepcopy(net.state_dict()), torch.get_rng_state()
+    predict("time traveller", 20, net, VOCAB, "cpu", temperature, generator=generator())
+    assert all(torch.equal(now, weights[name]) for name, now in net.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert all(parameter.grad is None for parameter in net.parameters())
+    assert all(module.training == training for module in net.modules())
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_dropout_is_for_training_only(cell):
+    net = model(cell, 2, dropout=0.5)
+    assert len({predict("time", 30, net.train(mode), VOCAB, "cpu") for mode in (True, True, True, False)}) == 1
+
+
+@pytest.mark.parametrize("top_k", [None, 5])
+def test_a_seeded_generator_repeats_a_text(top_k):
+    def write(seed):
+        return predict("time", 30, model(scale=0.3), VOCAB, "cpu", 1.0, top_k, generator(seed))
+
+    assert write(1) == write(1)
+    assert len({write(seed) for seed in range(5)}) > 1
+
+
+def test_without_a_generator_the_global_seed_decides():
+    net = model(scale=0.3)
+    texts = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        texts.append(predict("time", 30, net, VOCAB, "cpu", temperature=1.0))
+    assert texts[0] == texts[1] != predict("time", 30, net, VOCAB, "cpu", temperature=1.0)
+
+
+@pytest.mark.parametrize("arguments", [{"top_k": 1, "temperature": 1.5}, {"temperature": 1e-3}])
+def test_one_candidate_or_next_to_no_temperature_is_greedy(arguments):
+    net = model()
+    assert predict("time", 40, net, VOCAB, "cpu", **arguments) == predict("time", 40, net, VOCAB, "cpu")
+
+
+@given(scores=st.lists(st.floats(-50, 50), min_size=1, max_size=8), seed=st.integers(0, 2**32))
+def test_greedy_takes_the_best_score_and_draws_take_a_possible_one(scores, seed):
+    logits = torch.tensor(scores)
+    assert logits[choose(logits)] == logits.max()
+    top_k = 1 + seed % 10
+    drawn = choose(logits, 0.7, top_k, generator(seed))
+    assert (logits > logits[drawn]).sum() < top_k
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("top_k", [None, 3, 99])
+def test_draws_follow_the_softmax(temperature, top_k):
+    scores, n, random = [2.0, 1.0, 0.5, -1.0, 0.0], 2_000, generator()
+    kept = sorted(scores)[-top_k:] if top_k else scores
+    weights = [math.exp(score / temperature) if score in kept else 0.0 for score in scores]
+    draws = torch.tensor([choose(torch.tensor(scores), temperature, top_k, random) for _ in range(n)])
+    for token, weight in enumerate(weights):
+        p = weight / sum(weights)
+        five_deviations = 5 * math.sqrt(p * (1 - p) / n)  # of a binomial share; exact where p is 0
+        assert abs((draws == token).float().mean().item() - p) <= five_deviations + 1e-6
+
+
+def test_choose_leaves_the_scores_alone():
+    logits = torch.tensor([0.0, 1.0, 2.0])
+    choose(logits, 1.0, 1)
+    assert logits.tolist() == [0.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prefix": ""}, "the prefix is empty"),
+        ({"prefix": []}, "the prefix is empty"),
+        ({"prefix": "Time"}, r"does not know, \['T'\]; it knows ' abcde"),
+        ({"prefix": "zeit: 1895"}, r"does not know, \['1', '5', '8', '9', ':'\]"),
+        ({"prefix": "time\n"}, r"does not know, \['\\n'\]"),
+        ({"prefix": "zélé"}, r"does not know, \['é'\]"),
+        ({"num_preds": -1}, "num_preds is -1; it must be 0 or more"),
+        ({"temperature": -0.1}, r"temperature is -0\.1; it must be 0 \(greedy\) or more"),
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"temperature": float("inf")}, "temperature is inf"),
+        ({"top_k": 0}, "top_k is 0; it must be at least 1"),
+        ({"top_k": -3}, "top_k is -3; it must be at least 1"),
+    ],
+)
+def test_what_cannot_be_predicted_is_said(changes, message):
+    arguments = {"prefix": "time", "num_preds": 5, "net": model(), "vocab": VOCAB, "device": "cpu", **changes}
+    with pytest.raises(ValueError, match=message):
+        predict(**arguments)
+
+
+def test_a_bidirectional_model_cannot_predict():
+    with pytest.raises(ValueError, match="a bidirectional model cannot predict"):
+        predict("time", 5, model(bidirectional=True), VOCAB, "cpu")
