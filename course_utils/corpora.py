@@ -93,7 +93,7 @@ def download_book(timeout=5.0):
     if _sha1(data) != BOOK_SHA1:
         raise DownloadError(f"The Time Machine was not downloaded: {len(data):,} bytes of something else came")
     try:
-        _write_atomically(path, data)
+        write_atomically(path, data)
     except OSError as error:
         raise DownloadError(f"The Time Machine cannot be kept in {path.parent}: {error.strerror}") from error
     return path
@@ -133,7 +133,7 @@ def _fetch(url, timeout):
     return answer
 
 
-def _write_atomically(path, data):
+def write_atomically(path, data):
     """Write `data` to `path` in one step, so that a half-written file is never found there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent)

@@ -1,0 +1,91 @@
+"""A question the reader answers before the measurement; the figure after it shows the guess beside the result."""
+
+import html
+import json
+
+import ipywidgets
+import platformdirs
+
+from course_utils.corpora import write_atomically
+
+
+class Guess(ipywidgets.VBox):
+    """A choice or a slider that takes one guess and remembers it, also after a restart of the kernel.
+
+    Everything works without a guess: `answer` is then None, and figures leave it out.
+
+    Args:
+        key: the name under which the guess is remembered, such as "q6-parameters".
+        question: what is asked, as plain text.
+        options: a list of answers to choose from, or a tuple (low, high) or (low, high, step) for a slider.
+        unit: what the slider counts, such as "perplexity".
+
+    Attributes:
+        control: the ipywidgets control, a `RadioButtons` or a slider.
+        answer: the guess: one of the options or a number; None as long as nothing was chosen.
+    """
+
+    def __init__(self, key, question, options, unit=""):
+        self.key, self.question, self.options, self.unit = key, question, options, unit
+        self.answer = _remembered().get(key)
+        numeric = isinstance(options, tuple)
+        self.control = _slider(options, self.answer, unit) if numeric else _choices(options, self.answer)
+        self.status = ipywidgets.HTML()
+        self.control.observe(self._on_change, names="value")
+        super().__init__([ipywidgets.HTML(f"<b>{html.escape(question)}</b>"), self.control, self.status])
+        self._show()
+
+    def _on_change(self, change):
+        self.answer = change["new"]
+        self._show(_remember(self.key, self.answer))
+
+    def _show(self, trouble=""):
+        empty = "No guess yet. You can run on without one."
+        self.status.value = html.escape(
+            empty if self.answer is None else f"Your guess: {self.answer} {self.unit}{trouble}"
+        )
+
+    def _repr_mimebundle_(self, **kwargs):
+        """The live widget, and beside it the question as text for readers without a kernel."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        numeric = isinstance(self.options, tuple)
+        answers = f"{self.options[0]} to {self.options[1]} {self.unit}" if numeric else " · ".join(self.options)
+        bundle["text/html"] = f"<p><b>{html.escape(self.question)}</b><br>{html.escape(answers)}</p>"
+        return bundle
+
+
+def _choices(options, answer):
+    return ipywidgets.RadioButtons(
+        options=options, value=answer if answer in options else None, layout={"width": "auto"}
+    )
+
+
+def _slider(limits, answer, unit):
+    low, high, step = (*limits, 1)[:3]
+    whole = all(isinstance(number, int) for number in (low, high, step))
+    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    inside = isinstance(answer, int | float) and low <= answer <= high
+    value = answer if inside else low
+    return kind(value=value, min=low, max=high, step=step, description=unit, layout={"width": "28em"})
+
+
+def _path():
+    return platformdirs.user_data_path("rnn-course") / "guesses.json"
+
+
+def _remembered():
+    """All guesses so far; a file that is missing or damaged counts as none."""
+    try:
+        guesses = json.loads(_path().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return guesses if isinstance(guesses, dict) else {}
+
+
+def _remember(key, answer):
+    """Write the guess down; return a sentence if that was not possible."""
+    try:
+        write_atomically(_path(), json.dumps(_remembered() | {key: answer}).encode())
+    except OSError as error:
+        return f" (it will be forgotten when the kernel stops: {error.strerror})"
+    return ""
