@@ -74,7 +74,7 @@ class TrainingCurves:
         values = [r.perplexity for r in history] + [r.held_out_perplexity for r in looked]
         highest = max(filter(math.isfinite, values), default=0)  # a model that diverges may be infinitely surprised
         self.axes.set_ylim(1, max(40, 1.2 * highest))
-        self.axes.set_title(title, fontsize=9, loc="left", family="monospace")
+        self.axes.set_title(title, fontsize=8, loc="left", family="monospace")
         return self.picture
 
 
@@ -289,6 +289,43 @@ def _letter(token, size):
     """The outline of a token in the room of one letter: a space made visible, anything longer as a question mark."""
     letter = "␣" if token == " " else token if len(token) == 1 else "?"
     return TextPath((-0.3 * size, -0.28 * size), letter, size=size, prop=FontProperties(family="monospace"))
+
+
+def distributions(named, characters):
+    """Return a `Picture` of the next character's probabilities under several rules, side by side.
+
+    Args:
+        named: title -> probabilities of the characters.
+        characters: the characters, in the order of the probabilities.
+    """
+    picture = Picture(9, 2.4)
+    panels = picture.subplots(1, len(named), sharey=True, squeeze=False)[0]
+    for axes, (title, probabilities) in zip(panels, named.items(), strict=True):
+        axes.bar(range(len(characters)), probabilities, color=BLUE)
+        axes.set_xticks(range(len(characters)), [character.replace(" ", "␣") for character in characters])
+        axes.set_title(title, fontsize=10)
+    panels[0].set(ylabel="probability", ylim=(0, 1))
+    return picture
+
+
+def prefix_curve(lengths, perplexities, baselines):
+    """Return a `Picture` of the next character's perplexity against the number of characters read before it.
+
+    Args:
+        lengths: numbers of characters, growing.
+        perplexities: one for each length.
+        baselines: name -> perplexity of a simple model, drawn as a dotted line.
+    """
+    picture = Picture(6.5, 3)
+    axes = picture.add_subplot()
+    axes.plot(lengths, perplexities, color=VERMILION, marker="o", markersize=4)
+    for name, perplexity in baselines.items():
+        axes.axhline(perplexity, color=GREY, linestyle=":")
+        axes.annotate(f"{name} {perplexity:.1f}", (lengths[-1], perplexity), ha="right", va="bottom", color=GREY)
+    axes.set(xlabel="characters read before", ylabel="held-out perplexity", xscale="log")
+    axes.set_xticks(lengths, lengths)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    return picture
 
 
 def unrolled_picture(num_steps, num_layers=1, bidirectional=False, cell="RNN"):
@@ -510,7 +547,7 @@ def _scales(record, blocks, groups):
     sizes = [(*_extent(shape), _label_width(title, shape)) for title, shape, _, _ in blocks]
     for scale in (24 * 0.97**i for i in range(400)):
         wide = sum(max(label, width * scale + 40) for width, _, label in sizes)
-        if wide < 570 and max(height for _, height, _ in sizes) * scale < 52:
+        if wide < 570 and max(height for _, height, _ in sizes) * scale < 50:
             break
     rows, columns = (1, *record.logits)[-2:]
     scale = min(scale, 90 / columns, max(scale / 2.5, 530 / rows))
@@ -540,7 +577,7 @@ def _draw_flow(sketch, record, blocks, area, scale):
     for title, shape, letters, colours in blocks:
         sketch.words(x, top + 33, title, 10, weight="bold", colour=VERMILION if "≠" in title else INK)
         sketch.words(x, top + 48, str(shape), family="monospace")
-        _draw_block(sketch, x, top + 64, shape, scale, colours, letters)
+        _draw_block(sketch, x, top + 69, shape, scale, colours, letters)
         x += max(_label_width(title, shape), _extent(shape)[0] * scale + 40)
     _draw_meetings(sketch, record, left + width, top + 48)
 
@@ -606,7 +643,7 @@ def _draw_block(sketch, x, y, shape, scale, colours, letters=""):
     end = (depth - 1) * step
     beside = x + end + width
     middle = y + end + height / 2
-    over = (beside - end / 2 + 9, min(y + end / 2 - 3, middle - 12))
+    over = (beside - end / 2 + 9, min(y + end / 2 - 3, middle - 11))
     places = (over, (beside + 9, middle), (beside - width / 2, y + end + height + 9))
     for (at_x, at_y), letter in zip(places, letters, strict=False):
         sketch.words(at_x, at_y, letter, align="center", colour=FAINT)
