@@ -5,7 +5,9 @@ ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
 else
 BIN := .venv/bin
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root) # in a container there is often no other user
 endif
+LAB := --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 .PHONY: help setup setup-test lab test notebooks lint lock bench clean
 
@@ -19,7 +21,7 @@ setup-test:          ## the same, with the test tools of requirements-test.lock
 	@$(PYTHON) tools/set_up.py requirements-test.lock
 
 lab: setup           ## open the course in JupyterLab (pass options with ARGS="--no-browser --port=8899")
-	@$(BIN)/python -m jupyterlab --ServerApp.ip=127.0.0.1 notebooks/00_start_here.ipynb $(ARGS)
+	@$(BIN)/python -m jupyterlab $(LAB) $(AS_ROOT) $(ARGS)
 
 test: setup-test     ## run every test, notebooks included
 	@$(BIN)/python -m pytest $(ARGS)
@@ -28,7 +30,7 @@ notebooks: setup-test  ## execute all notebooks and store them, cleaned of widge
 	@$(BIN)/python tools/store_notebooks.py $(ARGS)
 
 lint: setup-test     ## ruff and the other checks of pre-commit
-	@$(BIN)/pre-commit run --all-files
+	@$(BIN)/python -m pre_commit run --all-files $(ARGS)
 
 lock: setup-test     ## write both lock files anew from pyproject.toml
 	@$(BIN)/python tools/write_locks.py

@@ -1,0 +1,246 @@
+"""The files that describe an environment agree, Binder reads the right ones, and the scripts beside them work."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from course_utils import corpora
+
+PROJECT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+NEEDED = [Requirement(line) for line in PYPROJECT["dependencies"]]
+NEEDED_BY_TESTS = [Requirement(line) for line in PYPROJECT["optional-dependencies"]["test"]]
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # where conda-forge calls a package otherwise
+FROM_PIP_ALONE = {"d2l"}  # what conda-forge does not have
+MACHINES = [
+    {"python_version": python, "python_full_version": f"{python}.5", "sys_platform": platform, "os_name": name}
+    for python in ("3.11", "3.12", "3.13")
+    for platform, name in (("linux", "posix"), ("darwin", "posix"), ("win32", "nt"))
+]
+
+
+def lock_lines(name):
+    """The pins of a lock file, each with its marker."""
+    lines = (PROJECT / name).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+def pins(name, machine):
+    """The versions that a lock file gives on a machine, by package."""
+    requirements = [Requirement(line) for line in lock_lines(name)]
+    chosen = [r for r in requirements if r.marker is None or r.marker.evaluate(machine)]
+    versions = {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in chosen}
+    assert len(versions) == len(chosen), "a package is pinned twice for one machine"
+    return versions
+
+
+def conda(name):
+    """A conda environment file as (versions and builds by package, the lines of its pip section)."""
+    dependencies = yaml.safe_load((PROJECT / name).read_text(encoding="utf-8"))["dependencies"]
+    [pip] = [entry["pip"] for entry in dependencies if isinstance(entry, dict)]
+    packages = dict(entry.partition("=")[::2] for entry in dependencies if isinstance(entry, str))
+    return packages, pip
+
+
+@pytest.mark.parametrize(
+    "machine", MACHINES, ids=lambda machine: f"{machine['python_version']} {machine['sys_platform']}"
+)
+@pytest.mark.parametrize(
+    ("lock", "needed"), [("requirements.lock", NEEDED), ("requirements-test.lock", NEEDED + NEEDED_BY_TESTS)]
+)
+def test_the_locks_pin_what_the_project_needs(lock, needed, machine):
+    versions = pins(lock, machine)
+    for requirement in needed:
+        assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), requirement
+
+
+def test_the_test_lock_contains_the_course_lock():
+    missing = set(lock_lines("requirements.lock")) - set(lock_lines("requirements-test.lock"))
+    assert not missing, "run `make lock`"
+
+
+def test_the_locks_leave_cuda_to_torch():
+    assert not [line for line in lock_lines("requirements-test.lock") if re.match("nvidia|cuda|triton", line)]
+
+
+def test_every_dependency_has_a_reason():
+    text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    lists = re.findall(r"^(?:dependencies|test) = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    lines = "".join(lists).splitlines()
+    assert len(lines) == len(NEEDED + NEEDED_BY_TESTS)
+    assert [line for line in lines if not re.fullmatch(r' +"[^"]+", +# \w.+', line)] == []
+
+
+@pytest.mark.parametrize("name", ["environment.yml", "binder/environment.yml"])
+def test_the_conda_environments_offer_every_dependency_in_its_locked_version(name):
+    packages, pip = conda(name)
+    python = packages.pop("python")
+    assert packages.pop("pip") == "", "conda asks for pip to be listed where its section is used"
+    offered = {package: version.partition("=")[0] for package, version in packages.items()}
+    offered |= dict(line.split("==") for line in pip if not line.startswith("-"))
+    machine = MACHINES[0] | {"python_version": ".".join(python.split(".")[:2])}
+    locked = {
+        CONDA_NAMES.get(package, package): version for package, version in pins("requirements.lock", machine).items()
+    }
+    assert {package: locked[package] for package in offered} == offered
+    assert {CONDA_NAMES.get(requirement.name, requirement.name) for requirement in NEEDED} <= set(offered)
+    assert SpecifierSet(PYPROJECT["requires-python"]).contains(python)
+
+
+ALLOWED_DIFFERENCES = [  # between environment.yml and Binder's copy of it
+    r"python=(\d+\.\d+) -> python=\1\.\d+",
+    r"pytorch=([\d.]+) -> pytorch=\1=cpu\*",
+    r"-e \. -> -e \.\.",
+]
+
+
+def test_binders_copy_differs_where_it_must_and_nowhere_else():
+    top, copy = (yaml.safe_load((PROJECT / name).read_text()) for name in ("environment.yml", "binder/environment.yml"))
+    lines = [[*file["dependencies"][:-1], *file["dependencies"][-1]["pip"]] for file in (top, copy)]
+    differences = [f"{ours} -> {binders}" for ours, binders in zip(*lines, strict=True) if ours != binders]
+    assert len(differences) == len(ALLOWED_DIFFERENCES)
+    for difference, allowed in zip(differences, ALLOWED_DIFFERENCES, strict=True):
+        assert re.fullmatch(allowed, difference)
+    assert top | {"dependencies": []} == copy | {"dependencies": []}
+
+
+@pytest.fixture
+def export(tmp_path):
+    """The files that git tracks, copied: what Binder would clone."""
+    if not (PROJECT / ".git").exists():
+        pytest.skip("no git checkout, so nobody knows which files Binder would clone")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=PROJECT, stdout=subprocess.PIPE, check=True, text=True
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (PROJECT / name).exists():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("ignore:pythonjsonlogger.jsonlogger has been moved")  # repo2docker's import
+def test_binder_reads_its_folder_and_nothing_else(export, capsys, caplog):
+    """repo2docker, which is what Binder runs, told to print its Dockerfile instead of building it."""
+    from repo2docker.__main__ import make_r2d
+
+    app = make_r2d(["--no-build", str(export)])
+    app.initialize()
+    app.build()
+    dockerfile = capsys.readouterr().out
+    update = 'env update -p ${NB_PYTHON_PREFIX} --file "binder/environment.yml"'
+    assert dockerfile.count("env update") == dockerfile.count(update) == 1
+    assert dockerfile.index(" src/ ${REPO_DIR}/") < dockerfile.index(update), (
+        "the course must lie there to be installed"
+    )
+    assert "RUN ./binder/postBuild" in dockerfile
+    assert 'ENV R2D_ENTRYPOINT="${REPO_DIR}/binder/start"' in dockerfile
+    assert "requirements" not in dockerfile
+    minor = conda("binder/environment.yml")[0]["python"].rpartition(".")[0]
+    assert f"Building conda environment for python={minor}\n" in caplog.text
+
+
+SCRIPTS = ["binder/postBuild", "binder/start", ".ci/run"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_can_be_started(export, name):
+    assert os.access(export / name, os.X_OK)
+    subprocess.run(["bash", "-n", export / name], check=True)
+
+
+@pytest.fixture
+def stubs(tmp_path, monkeypatch):
+    """A function that puts a small command of a test's own first on the PATH."""
+    folder = tmp_path / "stubs"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def add(name, body):
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).chmod(0o755)
+
+    return add
+
+
+QUOTAS = [  # files of a control group, and the threads to use on a host of 64 cores
+    ({}, "64"),
+    ({"cpu.max": "max 100000"}, "64"),
+    ({"cpu.max": "200000 100000"}, "2"),
+    ({"cpu.max": "150000 100000"}, "1"),
+    ({"cpu.max": "50000 100000"}, "1"),
+    ({"cpu.max": "9900000 100000"}, "64"),
+    ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, "3"),
+    ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "64"),
+]
+
+
+@pytest.mark.parametrize(("files", "threads"), QUOTAS)
+def test_binder_starts_no_more_threads_than_it_may_use(tmp_path, stubs, monkeypatch, files, threads):
+    stubs("nproc", "echo 64")
+    for name, text in files.items():
+        (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cgroup" / name).write_text(f"{text}\n")
+    monkeypatch.setenv("CGROUP_FOLDER", str(tmp_path / "cgroup"))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    command = [PROJECT / "binder" / "start", "sh", "-c", 'echo "$OMP_NUM_THREADS $1"', "sh", "two words"]
+    assert subprocess.check_output(command, text=True) == f"{threads} two words\n"
+
+
+def test_binder_keeps_a_number_of_threads_that_was_chosen(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    command = [PROJECT / "binder" / "start", "sh", "-c", "echo $OMP_NUM_THREADS"]
+    assert subprocess.check_output(command, text=True) == "7\n"
+
+
+@pytest.mark.parametrize("cache", ["cache of its own", ""], ids=["XDG_CACHE_HOME", "home"])
+def test_ci_tests_with_the_book_where_it_lies_and_ends_as_make_ends(tmp_path, stubs, monkeypatch, cache):
+    script = tmp_path / "checkout" / ".ci" / "run"
+    book = tmp_path / "shared" / "data" / "timemachine.txt"
+    for file in (script, book):
+        file.parent.mkdir(parents=True)
+    shutil.copy(PROJECT / ".ci" / "run", script)
+    book.write_text("the book")
+    stubs("chromium", "exit 0")
+    stubs("make", 'echo "make $*"; exit 3')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", cache and str(tmp_path / cache))
+    run = subprocess.run([script], stdout=subprocess.PIPE, text=True)
+    assert (run.stdout, run.returncode) == ("make test\n", 3)
+    if sys.platform == "linux":
+        assert corpora.cache_path().read_text() == "the book"
+        assert corpora.cache_path().is_relative_to(tmp_path)
+
+
+def test_ci_goes_on_without_a_browser_and_without_the_book(tmp_path, stubs, monkeypatch):
+    script = tmp_path / "checkout" / ".ci" / "run"
+    script.parent.mkdir(parents=True)
+    shutil.copy(PROJECT / ".ci" / "run", script)
+    stubs("apt-get", "exit 100")
+    stubs("make", "exit 0")
+    for name in ("bash", "dirname", "id", "env"):
+        stubs(name, f'exec {shutil.which(name)} "$@"')
+    monkeypatch.setenv("PATH", str(tmp_path / "stubs"))
+    run = subprocess.run([shutil.which("bash"), script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "no browser tests" in run.stdout
+
+
+def test_make_lab_passes_options_on_and_keeps_the_server_to_this_machine(monkeypatch):
+    monkeypatch.delenv("MAKEFLAGS", raising=False)  # of the `make test` that may have started this
+    make = ["make", "--dry-run", "--no-print-directory", "lab", "ARGS=--no-browser --port=8899"]
+    command = subprocess.check_output(make, cwd=PROJECT, text=True).splitlines()[-1]
+    assert command.endswith("--no-browser --port=8899")
+    assert "--ServerApp.ip=127.0.0.1" in command
+    assert "/lab/tree/notebooks/00_start_here.ipynb" in command
+    assert "token" not in command
