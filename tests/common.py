@@ -1,14 +1,18 @@
-"""What several test files share: the texts to compare on, and hypothesis without deadlines, for busy machines."""
+"""What several test files share: the texts to compare on, the three cells, and settings that suit a busy machine."""
 
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 from course_utils import corpora
 
+torch.set_num_threads(1)  # small models gain nothing from two threads, which on a busy machine wait for each other
 settings.register_profile("course", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("course")
+
+CELLS = (torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM)
 
 STORY = corpora.STORY_PATH
 _PLACES = (corpora.cache_path(), Path(__file__).parents[2] / "shared" / "data" / "timemachine.txt")

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from common import CELLS
 from torch import nn
 from torch.nn import functional as F
 
 from course_utils import RNNModel, d2l
 
 T, B, V, H = 7, 3, 11, 5
-CELLS = (nn.RNN, nn.GRU, nn.LSTM)
 every_kind = pytest.mark.parametrize(
     ("cell", "num_layers", "bidirectional"),
     [(cell, num_layers, both_ways) for cell in CELLS for num_layers in (1, 2) for both_ways in (False, True)],

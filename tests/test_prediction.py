@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from common import CELLS
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -14,7 +15,6 @@ from course_utils import RNNModel, Vocab, d2l, predict
 from course_utils.prediction import choose
 
 VOCAB = Vocab("the time traveller wrote a quick brown fox jumps over lazy dogs and vexed zebras")
-CELLS = (nn.RNN, nn.GRU, nn.LSTM)
 
 
 def model(cell=nn.RNN, num_layers=1, scale=1.0, **kwargs):

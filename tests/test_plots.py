@@ -1,0 +1,105 @@
+"""The training curves show the records, nothing but the records, and are redrawn without piling up."""
+
+import io
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+from course_utils import plots
+from course_utils.training import Epoch
+
+HISTORY = [
+    Epoch(1, 20.5, 1e5, 18.0, "time"),
+    Epoch(2, 15.0, 1e5),
+    Epoch(3, 11.0, 1e5),
+    Epoch(4, 9.0, 1e5, 10.0, "time"),
+]
+BASELINES = {"unigram": 17.25, "bigram": 11.5}
+
+
+def points(line):
+    return [tuple(float(x) for x in point) for point in zip(*line.get_data(), strict=True)]
+
+
+def artists(picture):
+    return len(picture.findobj())
+
+
+def test_the_lines_are_the_records():
+    curves = plots.TrainingCurves(BASELINES, 10)
+    curves.draw(HISTORY)
+    assert points(curves.training) == [(1, 20.5), (2, 15), (3, 11), (4, 9)]
+    assert points(curves.held_out) == [(1, 18), (4, 10)]
+    curves.draw(HISTORY[:1])
+    assert points(curves.training) == [(1, 20.5)]
+    curves.draw([])
+    assert points(curves.training) == points(curves.held_out) == []
+
+
+def test_the_baselines_are_lines_with_names():
+    axes = plots.TrainingCurves(BASELINES, 10).axes
+    heights = [set(line.get_ydata()) for line in axes.get_lines()]
+    texts = [text.get_text() for text in axes.texts]
+    for name, perplexity in BASELINES.items():
+        assert {perplexity} in heights
+        assert f"{name} {perplexity:.1f}" in texts
+    assert len(plots.TrainingCurves({}, 10).axes.get_lines()) == len(axes.get_lines()) - 2
+
+
+def test_redrawing_adds_nothing_and_keeps_the_picture():
+    curves = plots.TrainingCurves(BASELINES, 10)
+    first = curves.draw(HISTORY[:1], "one")
+    first.png()
+    before = artists(first)
+    for i in range(1, 5):
+        assert curves.draw(HISTORY[:i], f"title {i}") is first
+        first.png()
+    assert artists(first) == before
+    assert curves.axes.get_title(loc="left") == "title 4"
+
+
+@pytest.mark.parametrize("last_epoch", [0, 1, 500])
+def test_axes(last_epoch):
+    axes = plots.TrainingCurves(BASELINES, last_epoch).axes
+    assert axes.get_xlim() == (0, max(1, last_epoch))
+    assert axes.get_yscale() == "log"
+    assert axes.get_ylim() == (1, 40)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "perplexity")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["training text", "held-out text"]
+
+
+@pytest.mark.parametrize("extreme", [1e3, 1e30, math.inf, math.nan])
+def test_a_perplexity_out_of_all_bounds_is_drawn_all_the_same(extreme):
+    curves = plots.TrainingCurves(BASELINES, 10)
+    curves.draw([*HISTORY, Epoch(5, 30.0, 1e5, extreme, "")]).png()
+    low, high = curves.axes.get_ylim()
+    assert low == 1
+    assert 40 <= high < math.inf
+    assert high > extreme or not math.isfinite(extreme)
+
+
+def test_png_is_a_picture_of_the_set_size():
+    picture = plots.training_curves(HISTORY, BASELINES, "a title")
+    for data in (picture.png(), picture._repr_png_()):
+        pixels = image.imread(io.BytesIO(data))
+        assert pixels.shape[:2] == (360, 650)
+        assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 10
+    assert plots.Picture(3, 2).png().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_the_plain_function_draws_what_the_live_plot_draws():
+    live = plots.TrainingCurves(BASELINES, HISTORY[-1].epoch).draw(HISTORY, "a title")
+    assert plots.training_curves(HISTORY, BASELINES, "a title").png() == live.png()
+    assert plots.training_curves([], {}).png().startswith(b"\x89PNG")
+
+
+def test_pyplot_is_not_needed():
+    """With pyplot, pictures would be shown twice, and stay in memory."""
+    code = "import sys; from course_utils import plots; plots.Picture().png(); print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "matplotlib.figure" in result.stdout.split()
+    assert "matplotlib.pyplot" not in result.stdout.split()

@@ -1,0 +1,345 @@
+"""The training loop equals the book's and plain loops over tokens, stops and goes on, and says what it cannot do."""
+
+import itertools
+import math
+from collections import Counter
+
+import common
+import numpy as np
+import pytest
+import torch
+from common import CELLS
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from course_utils import RNNModel, Vocab, d2l, load_data_time_machine
+from course_utils.loaders import SeqDataLoader
+from course_utils.text import tokenize
+from course_utils.training import Epoch, baselines, detach, epochs, evaluate, train_epoch
+
+VOCAB = Vocab("the time traveller wrote a quick brown fox jumps over lazy dogs and vexed zebras")
+V = len(VOCAB)
+
+
+class Batches(list):
+    """Batches that are the same in every epoch."""
+
+    def __init__(self, sampling, num_batches=4, batch_size=3, num_steps=5, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        super().__init__(torch.randint(V, (2, batch_size, num_steps), generator=generator) for _ in range(num_batches))
+        self.sampling, self.batch_size, self.num_steps = sampling, batch_size, num_steps
+        self.corpus, self.held_out = torch.randint(V, (2, 60), generator=generator)
+
+
+def model(cell=nn.RNN, num_layers=1, hidden_size=8, seed=0, **kwargs):
+    torch.manual_seed(seed)
+    return RNNModel(cell(V, hidden_size, num_layers, **kwargs), V)
+
+
+def loader(sampling="sequential", held_out_size=40):
+    text = tokenize("the time traveller came as poor people buy a piano by instalments and the boot was first " * 6)
+    tokens = VOCAB[text]
+    return SeqDataLoader(tokens[held_out_size:], 4, 5, sampling, held_out=tokens[:held_out_size])
+
+
+def weights(net):
+    return torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad:UserWarning")  # d2l adds up its losses so
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("sampling", ["sequential", "random"])
+def test_an_epoch_equals_the_book(cell, sampling):
+    ours, theirs, batches = model(cell), model(cell), Batches(sampling)
+    perplexity = train_epoch(ours, batches, torch.optim.SGD(ours.parameters(), 2.0), torch.device("cpu"))
+    updater = torch.optim.SGD(theirs.parameters(), 2.0)
+    expected, _ = d2l.train_epoch_ch8(
+        theirs, batches, nn.CrossEntropyLoss(), updater, torch.device("cpu"), sampling == "random"
+    )
+    assert perplexity == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(weights(ours), weights(theirs), atol=1e-5, rtol=0)
+    assert not torch.allclose(weights(ours), weights(model(cell)), atol=1e-2)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_carrying_the_state_or_not_makes_a_difference(cell):
+    perplexities = set()
+    for sampling in ("sequential", "random"):
+        net = model(cell)
+        perplexities.add(train_epoch(net, Batches(sampling), torch.optim.SGD(net.parameters(), 1.0), "cpu"))
+    assert len(perplexities) == 2
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("sampling", ["sequential", "random"])
+def test_which_state_each_batch_starts_from(cell, sampling):
+    """Sequential: the state that the batch before ended with, without its history; random: zeros each time."""
+    net, starts, ends = model(cell), [], []
+    forward = net.forward
+
+    def watch(inputs, state):
+        logits, after = forward(inputs, state)
+        starts.append(state)
+        ends.append(detach(after))
+        return logits, after
+
+    net.forward = watch
+    for _ in range(2):
+        train_epoch(net, Batches(sampling), torch.optim.SGD(net.parameters(), 0.1), "cpu")
+    for i, state in enumerate(starts):
+        for layer, part in enumerate(state if cell is nn.LSTM else (state,)):
+            assert not part.requires_grad
+            if sampling == "random" or i in (0, 4):
+                assert not part.any()
+            else:
+                assert torch.equal(part, (ends[i - 1] if cell is nn.LSTM else (ends[i - 1],))[layer])
+
+
+def test_detach_keeps_values_and_cuts_history():
+    state = torch.ones(2, requires_grad=True) * 3
+    assert not detach(state).requires_grad
+    assert torch.equal(detach(state), state)
+    pair = detach((state, state))
+    assert isinstance(pair, tuple)
+    assert not any(part.requires_grad for part in pair)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 100.0])
+def test_gradients_longer_than_1_are_clipped_and_others_are_not(factor):
+    net, batches = model(), Batches("random", num_batches=1)
+    with torch.no_grad():
+        net.linear.weight *= factor
+        net.linear.bias *= factor
+    before = weights(net)
+    inputs, labels = batches[0]
+    loss = F.cross_entropy(net(inputs, net.begin_state("cpu", len(inputs)))[0], labels.T.flatten())
+    gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(net.parameters()))])
+    assert (gradient.norm() > 1) == (factor > 1)
+    train_epoch(net, batches, torch.optim.SGD(net.parameters(), lr=1.0), "cpu")
+    step = before - weights(net)
+    torch.testing.assert_close(step, gradient / max(1.0, gradient.norm().item()), atol=1e-5, rtol=1e-4)
+
+
+def test_the_perplexity_is_the_mean_over_all_tokens_not_over_batches():
+    net, batches = model(), Batches("random")
+    batches.append(torch.randint(V, (2, 3, 50)))  # one batch ten times as long
+    losses, sizes = [], []
+    for X, Y in batches:
+        losses.append(F.cross_entropy(net(X, net.begin_state("cpu", len(X)))[0], Y.T.flatten()).item() * Y.numel())
+        sizes.append(Y.numel())
+    perplexity = train_epoch(net, batches, torch.optim.SGD(net.parameters(), lr=1e-9), "cpu")
+    assert perplexity == pytest.approx(math.exp(sum(losses) / sum(sizes)), rel=1e-5)
+
+
+def naive_perplexity(net, tokens, row_length):
+    """Token by token: every row is read from its start, and each next token is asked for."""
+    num_rows = max(1, len(tokens) // row_length)
+    length = (len(tokens) - 1) // num_rows
+    losses = []
+    for row in range(num_rows):
+        state = net.begin_state("cpu", 1)
+        for position in range(row * length, (row + 1) * length):
+            logits, state = net(tokens[position].reshape(1, 1), state)
+            losses.append(-logits[0].log_softmax(0)[tokens[position + 1]].item())
+    return math.exp(sum(losses) / len(losses))
+
+
+@given(
+    size=st.one_of(st.integers(2, 10), st.integers(11, 120)),
+    row_length=st.sampled_from([2, 3, 10, 50, 1_000]),
+    num_steps=st.sampled_from([1, 3, 100]),
+    cell=st.sampled_from(CELLS),
+)
+def test_evaluate_equals_a_loop_over_tokens(size, row_length, num_steps, cell):
+    net, tokens = model(cell), torch.randint(V, (size,))
+    with torch.no_grad():
+        expected = naive_perplexity(net, tokens, row_length)
+    assert evaluate(net, tokens, "cpu", row_length, num_steps) == pytest.approx(expected, rel=1e-4)
+
+
+def test_evaluate_by_hand():
+    """A model with no preference is surprised as by V equal chances."""
+    net = model()
+    with torch.no_grad():
+        net.linear.weight.zero_()
+        net.linear.bias.zero_()
+    assert evaluate(net, torch.randint(V, (5_000,)), torch.device("cpu")) == pytest.approx(V, rel=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluate_changes_nothing_and_uses_no_dropout(training):
+    net = model(nn.GRU, 2, dropout=0.5).train(training)
+    before, random_state, tokens = weights(net), torch.get_rng_state(), torch.arange(V).repeat(5)
+    values = {evaluate(net, tokens, "cpu") for _ in range(3)}
+    assert all(module.training == training for module in net.modules())
+    assert len(values | {evaluate(net.eval(), tokens, "cpu")}) == 1
+    assert torch.equal(weights(net), before)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_an_epoch_trains_with_dropout_even_after_eval():
+    def perplexity(net):
+        torch.manual_seed(1)
+        return train_epoch(net, Batches("random"), torch.optim.SGD(net.parameters(), 0.1), "cpu")
+
+    with_dropout = model(nn.GRU, 2, dropout=0.5)
+    assert perplexity(with_dropout.eval()) == perplexity(model(nn.GRU, 2, dropout=0.5))
+    assert perplexity(model(nn.GRU, 2, dropout=0.5)) != perplexity(model(nn.GRU, 2))
+
+
+@given(
+    tokens=st.lists(st.integers(0, 4), min_size=1, max_size=60),
+    held_out=st.lists(st.integers(0, 4), min_size=2, max_size=60),
+)
+def test_baselines_equal_counting_by_hand(tokens, held_out):
+    singles, pairs, size = Counter(tokens), Counter(itertools.pairwise(tokens)), 5
+    followed = Counter(tokens[:-1])
+    unigram = [-math.log((singles[b] + 1) / (len(tokens) + size)) for b in held_out[1:]]
+    bigram = [-math.log((pairs[a, b] + 1) / (followed[a] + size)) for a, b in itertools.pairwise(held_out)]
+    values = baselines(torch.tensor(tokens), torch.tensor(held_out), size)
+    assert list(values) == ["unigram", "bigram"]
+    assert values["unigram"] == pytest.approx(math.exp(np.mean(unigram)), rel=1e-4)
+    assert values["bigram"] == pytest.approx(math.exp(np.mean(bigram)), rel=1e-4)
+
+
+@common.both_texts
+def test_on_a_text_pairs_tell_more_than_letters_and_letters_more_than_nothing(path):
+    train_iter, vocab = load_data_time_machine(32, 35, corpus=path)
+    values = baselines(train_iter.corpus, train_iter.held_out, len(vocab))
+    assert 1 < values["bigram"] < values["unigram"] < len(vocab)
+
+
+@pytest.mark.parametrize(
+    ("num_epochs", "every", "first", "looked"),
+    [
+        (1, 10, 1, [1]),
+        (12, 10, 1, [1, 10, 12]),
+        (5, 2, 1, [1, 2, 4, 5]),
+        (3, 1, 1, [1, 2, 3]),
+        (7, 3, 8, [8, 9, 12, 14]),
+        (0, 10, 1, []),
+        (np.int64(3), np.int64(2), 1, [1, 2, 3]),
+    ],
+)
+@pytest.mark.parametrize("sampling", ["sequential", "random"])
+def test_an_epoch_a_record_and_looks_at_the_right_ones(num_epochs, every, first, looked, sampling):
+    records = list(epochs(model(), loader(sampling), VOCAB, 0.5, num_epochs, "cpu", "time", every, first))
+    assert [record.epoch for record in records] == list(range(first, first + num_epochs))
+    assert [record.epoch for record in records if record.held_out_perplexity is not None] == looked
+    assert [record.epoch for record in records if record.sample is not None] == looked
+    assert all(record.sample.startswith("time") for record in records if record.sample)
+    assert all(isinstance(record, Epoch) and record.tokens_per_second > 0 for record in records)
+    assert all(math.isfinite(record.perplexity) and record.perplexity >= 1 for record in records)
+
+
+def test_records_say_what_evaluate_and_predict_say():
+    net, train_iter = model(), loader()
+    (record,) = epochs(net, train_iter, VOCAB, 0.5, 1, torch.device("cpu"), prefix="the")
+    assert record.held_out_perplexity == evaluate(net, train_iter.held_out, "cpu")
+    assert record.sample == d2l.predict_ch8("the", 50, net, VOCAB, torch.device("cpu"))
+
+
+def perplexities(records):
+    return [record.perplexity for record in records]
+
+
+def run(net, num_epochs, every=10, **kwargs):
+    return perplexities(epochs(net, loader(), VOCAB, 0.5, num_epochs, "cpu", every=every, **kwargs))
+
+
+@pytest.mark.parametrize("kind", [{}, {"cell": nn.GRU, "num_layers": 2, "dropout": 0.5}])
+def test_looking_does_not_change_the_training(kind):
+    assert run(model(**kind), 6, every=1) == run(model(**kind), 6, every=100)
+
+
+def test_a_seed_repeats_a_training_and_it_learns():
+    values = run(model(), 60)
+    assert values == run(model(), 60)
+    assert values[-1] < values[0] / 2
+
+
+def test_stop_and_go_on_equals_going_through():
+    net = model()
+    stopped = list(itertools.islice(epochs(net, loader(), VOCAB, 0.5, 100, "cpu"), 3))
+    assert perplexities(stopped) + run(net, 3, first=4) == run(model(), 6)
+
+
+def test_nothing_is_done_ahead_of_the_consumer():
+    net = model()
+    records = epochs(net, loader(), VOCAB, 0.5, 5, "cpu")
+    before = weights(net)
+    next(records)
+    after = weights(net)
+    assert not torch.equal(before, after)
+    records.close()
+    assert torch.equal(weights(net), after)
+
+
+def test_a_bidirectional_model_trains_without_samples():
+    records = list(epochs(model(bidirectional=True), loader(), VOCAB, 0.5, 2, "cpu"))
+    assert all(record.sample is None and record.held_out_perplexity > 1 for record in records)
+
+
+@pytest.mark.parametrize("held_out_size", [0, 1, 2, 10])
+def test_little_or_no_held_out_text(held_out_size):
+    records = list(epochs(model(), loader(held_out_size=held_out_size), VOCAB, 0.5, 1, "cpu"))
+    assert (records[0].held_out_perplexity is None) == (held_out_size < 2)
+
+
+def test_a_models_own_class_needs_no_more_than_forward_and_begin_state():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scores = nn.Embedding(V, V)
+
+        def forward(self, inputs, state):
+            return self.scores(inputs.T).flatten(0, 1), state
+
+        def begin_state(self, device, batch_size=1):
+            return torch.zeros(1, batch_size, 1, device=device)
+
+    values = run(Own(), 30)
+    assert values[-1] < values[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 0}, "lr is 0; the learning rate must be above 0"),
+        ({"lr": -1.0}, r"lr is -1\.0; the learning rate must be above 0"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"num_epochs": -1}, "num_epochs is -1 and every is 10; they must be at least 0 and 1"),
+        ({"every": 0}, "num_epochs is 1 and every is 0"),
+        ({"vocab": Vocab("abc")}, f"the model knows {V} tokens, the vocabulary has 4; build it with len"),
+        ({"train_iter": [Batches("random")[0]]}, "train_iter does not say its sampling"),
+        ({"prefix": "Time!"}, r"the prefix has characters that the vocabulary does not know, \['!', 'T'\]"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(changes, message):
+    arguments = {"net": model(), "train_iter": loader(), "vocab": VOCAB, "lr": 0.5, "num_epochs": 1, "device": "cpu"}
+    with pytest.raises(ValueError, match=message):
+        list(epochs(**{**arguments, **changes}))
+
+
+@pytest.mark.parametrize("lr", [1e6, float("inf")])
+def test_a_training_that_blows_up_says_so(lr):
+    with pytest.raises(FloatingPointError, match=r"perplexity is (inf|nan) after epoch \d+; .*learning rate below"):
+        list(epochs(model(), loader(), VOCAB, lr, 50, "cpu"))
+
+
+def test_the_books_recipe_memorises_its_10_000_characters():
+    """The long one, about half a minute: the 500 epochs of the book, seen from the training and the held-out side."""
+    torch.manual_seed(0)
+    train_iter, vocab = load_data_time_machine(32, 35, corpus=common.BOOK or "story")
+    net = RNNModel(nn.RNN(len(vocab), 256), len(vocab))
+    records = list(epochs(net, train_iter, vocab, 1, 500, "cpu", every=50))
+    training = np.mean([record.perplexity for record in records[-10:]])
+    unseen = [record.held_out_perplexity for record in records if record.held_out_perplexity is not None]
+    assert len(records) == 500
+    assert training <= 1.4
+    assert unseen[-1] > 10 * training
+    assert unseen[-1] > 2 * min(unseen)
+    assert min(unseen) < baselines(train_iter.corpus, train_iter.held_out, len(vocab))["bigram"]
