@@ -1,0 +1,167 @@
+"""Storing a notebook keeps what a reader sees and drops what changes by itself."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tools import store_notebooks
+
+TOOL = store_notebooks.__file__
+VIEW = store_notebooks.WIDGET
+SOURCES = {
+    "progress": "import asyncio, sys, warnings\nimport ipywidgets\n\n"
+    "for step in range(3):\n    print('step', step, end='\\r', flush=True)\nprint('done', 3)",
+    "live": "print('before')\nhandle = display('first picture', display_id=True)\nprint('after')",
+    "update": "handle.update('second picture')",
+    "widget": "class Lab(ipywidgets.VBox):\n"
+    "    def _repr_mimebundle_(self, **options):\n"
+    "        return {**super()._repr_mimebundle_(**options), 'image/png': 'iVBORw0KGgo='}\n\n"
+    "Lab([ipywidgets.IntSlider()])",
+    "warning": "warnings.warn('careful')",
+    "promised error": "import json\njson.loads('{')",
+    "task": "async def late():\n    await asyncio.sleep(0.3)\n"
+    "    handle.update('last picture')\n    print('last words')\n\n"
+    "task = asyncio.create_task(late())",
+}
+
+
+def made_up(*sources):
+    cells = [
+        new_code_cell(source, metadata={"tags": ["raises-exception"]} if "json" in source else {}) for source in sources
+    ]
+    return new_notebook(cells=[new_markdown_cell("# Made up"), *cells], metadata={"vscode": {}})
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with notebooks that went through the tool, and what it printed."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    nbformat.write(made_up(*SOURCES.values()), folder / "good.ipynb")
+    nbformat.write(made_up("print('fine')", "1 / 0"), folder / "bad.ipynb")
+    shows_only = (
+        "import ipywidgets\nbutton = ipywidgets.Button()\nbutton.on_click(lambda button: 1 / 0)\nbutton.click()"
+    )
+    nbformat.write(made_up(shows_only), folder / "callback.ipynb")
+    ran = run(*sorted(folder.glob("*.ipynb")))
+    (folder / "printed.txt").write_text(f"{ran.returncode}\n{ran.stdout}\n{ran.stderr}", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stored(folder):
+    """Name of a source -> its stored outputs."""
+    cells = nbformat.read(folder / "good.ipynb", as_version=4).cells[1:]
+    return {name: cell.outputs for name, cell in zip(SOURCES, cells, strict=True)}
+
+
+def test_seconds_and_memory_are_printed_for_each_notebook(folder):
+    printed = (folder / "printed.txt").read_text(encoding="utf-8")
+    for name in ("good", "bad", "callback"):
+        assert 10 < int(re.search(rf"{name}.ipynb: \d+ s, (\d+) MB at most", printed)[1]) < 10_000
+
+
+def test_a_notebook_with_an_error_is_refused_and_left_alone(folder):
+    printed = (folder / "printed.txt").read_text(encoding="utf-8")
+    assert printed.startswith("1\n")
+    assert printed.count("not stored") == 2
+    assert "ZeroDivisionError" in printed
+    for name in ("bad", "callback"):
+        cells = nbformat.read(folder / f"{name}.ipynb", as_version=4).cells[1:]
+        assert [cell.execution_count for cell in cells] == [None] * len(cells)
+
+
+def test_cells_are_numbered_from_1_and_metadata_is_the_same_everywhere(folder):
+    notebook = nbformat.read(folder / "good.ipynb", as_version=4)
+    assert [cell.execution_count for cell in notebook.cells[1:]] == list(range(1, len(SOURCES) + 1))
+    assert notebook.metadata == store_notebooks.NOTEBOOK_METADATA
+    assert [dict(cell.metadata) for cell in notebook.cells if cell.metadata] == [{"tags": ["raises-exception"]}]
+
+
+def test_stored_text_is_readable_in_git(folder):
+    text = (folder / "good.ipynb").read_text(encoding="utf-8")
+    assert text.startswith('{\n "cells": [')
+    assert text.endswith("}\n")
+    assert not text.endswith("\n\n")
+    assert str(Path(sys.prefix)) not in text
+    assert "ipykernel_" not in text
+
+
+def test_progress_keeps_its_last_line(stored):
+    assert [output.text for output in stored["progress"]] == ["done 3\n"]
+
+
+def test_a_display_is_stored_with_its_last_picture_also_if_a_task_drew_it_late(stored):
+    before, picture, after = stored["live"]
+    assert picture.data["text/plain"] == "'last picture'"
+    assert (before.text, after.text) == ("before\n", "after\n")  # in the order in which they were shown
+    assert stored["update"] == []
+
+
+def test_what_a_task_prints_late_is_stored(stored):
+    assert [output.text for output in stored["task"]] == ["last words\n"]
+
+
+def test_a_widget_keeps_its_picture_and_gets_a_lasting_id(stored):
+    [output] = stored["widget"]
+    assert output.data["image/png"].strip() == "iVBORw0KGgo="
+    assert output.data[VIEW]["model_id"] == f"{4:032x}"
+
+
+def test_promised_errors_and_warnings_are_stored_without_machine_paths(stored):
+    [error] = stored["promised error"]
+    assert error.ename == "JSONDecodeError"
+    assert re.search(r"(?<!/)python3\.\d+/json/decoder\.py", "".join(error.traceback))
+    [warning] = stored["warning"]
+    assert "<cell>:1: UserWarning: careful" in warning.text
+
+
+def test_clean_only_removes_widget_state_and_timings_and_says_so_once(tmp_path):
+    cell = new_code_cell("1", execution_count=7, metadata={"tags": ["a"], "execution": {"x": "2026"}, "scrolled": True})
+    notebook = new_notebook(cells=[cell], metadata={"widgets": {"application/x": {"state": {}}}})
+    path = tmp_path / "a.ipynb"
+    nbformat.write(notebook, path)
+    first, second = run("--clean-only", path), run("--clean-only", path)
+    assert (first.returncode, second.returncode) == (1, 0)
+    assert "cleaned" in first.stdout
+    assert second.stdout == ""
+    kept = nbformat.read(path, as_version=4)
+    assert "widgets" not in kept.metadata
+    assert kept.cells[0].metadata == {"tags": ["a"]}
+    assert kept.cells[0].execution_count == 7
+    assert kept.cells[0].id == cell.id
+
+
+def test_clean_leaves_its_argument_alone_and_is_done_after_one_time():
+    text = new_output("stream", name="stderr", text="/a/b/site-packages/c.py:1\n")
+    notebook = new_notebook(cells=[new_code_cell("1", outputs=[text, text])], metadata={"widgets": {}})
+    cleaned = store_notebooks.clean(notebook)
+    assert "widgets" in notebook.metadata
+    assert notebook.cells[0].outputs[0].text == "/a/b/site-packages/c.py:1\n"
+    assert store_notebooks.clean(cleaned) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("long", "short"),
+    [
+        (
+            "File \x1b[32m/srv/a/.venv/lib/python3.11/site-packages/torch/x.py:3",
+            "File \x1b[32msite-packages/torch/x.py:3",
+        ),
+        ("~/.pyenv/versions/3.11.7/lib/python3.11/json/decoder.py", "python3.11/json/decoder.py"),
+        (r'File "C:\Users\A\.venv\Lib\site-packages\torch\x.py"', r'File "site-packages\torch\x.py"'),
+        ("in /srv/course/course_utils/text.py", "in course_utils/text.py"),
+        ("/var/folders/ipykernel_12/345.py:1: UserWarning", "<cell>:1: UserWarning"),
+        ("1/2 and course_utils/text.py", "1/2 and course_utils/text.py"),
+    ],
+)
+def test_shorten(long, short):
+    assert store_notebooks.shorten(long) == short
