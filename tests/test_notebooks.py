@@ -1,0 +1,264 @@
+"""How the notebooks are stored and written: what a reader on GitHub sees, before anything runs."""
+
+import re
+import statistics
+from urllib.parse import unquote
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tools import store_notebooks
+
+FOLDER = store_notebooks.NOTEBOOKS
+PATHS = sorted(FOLDER.glob("*.ipynb"))
+MACHINE = re.compile(
+    r"(?<![\w.:/~])/(?:home|Users|root|work|opt|tmp|mnt|srv|var|usr|private)/\w|[A-Za-z]:\\+Users|[\w.~]/site-packages"
+    r"|Looking in indexes|://[^/\s]*(?:pypi|artifactory|nexus|mirror|proxy)"
+)
+BYTES = 600_000
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def markdown(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def outputs(notebook):
+    """Yield (number of the cell as nbval counts, cell, output)."""
+    return [(number, cell, output) for number, cell in enumerate(code(notebook)) for output in cell.outputs]
+
+
+def lengths(notebook):
+    return [len([line for line in cell.source.splitlines() if line.strip()]) for cell in code(notebook)]
+
+
+# Each check takes a notebook and the folder it lies in, and yields one sentence for everything that is wrong.
+
+
+def is_stored_as_the_tool_stores(notebook, folder):
+    nbformat.validate(notebook)
+    if store_notebooks.clean(notebook) != notebook:
+        yield "is not stored as `make notebooks` does, which drops widget state, timings and versions; run it"
+
+
+def was_executed_from_top_to_bottom(notebook, folder):
+    counts = [cell.execution_count for cell in code(notebook)]
+    if counts != list(range(1, len(counts) + 1)):
+        yield f"was executed in the order {counts}; run `make notebooks`"
+
+
+def has_no_error_but_the_promised_ones(notebook, folder):
+    yield from store_notebooks.errors(notebook)
+
+
+def names_no_machine(notebook, folder):
+    texts = [(f"cell {place}", cell.source) for place, cell in enumerate(notebook.cells)]
+    texts += [(f"the output of Cell {number}", readable(output)) for number, _, output in outputs(notebook)]
+    yield from (f"{where} has {found[0]!r}" for where, text in texts if (found := MACHINE.search(text)))
+
+
+def readable(output):
+    """All text of an output, without colours: printed, error, and every textual form of what was displayed."""
+    data = [
+        text for kind, text in output.get("data", {}).items() if kind.startswith("text/") or kind == "image/svg+xml"
+    ]
+    text = "\n".join([output.get("text", ""), output.get("evalue", ""), *output.get("traceback", []), *data])
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+def loads_nothing_from_the_network(notebook, folder):
+    loading = re.compile(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=[\"']?(?:https?:)?//", re.IGNORECASE)
+    for number, _, output in outputs(notebook):
+        if found := loading.search(readable(output)):
+            yield f"the output of Cell {number} loads {found[0]}"
+
+
+def has_short_cells(notebook, folder):
+    lines = lengths(notebook)
+    if statistics.median(lines) > 5:
+        yield f"the median code cell has {statistics.median(lines):g} lines; at most 5"
+    if sum(length <= 20 for length in lines) < 0.9 * len(lines):
+        yield f"nine of ten code cells must have at most 20 lines; the longest have {sorted(lines)[-5:]}"
+    if max(lines) > 40:
+        yield f"a code cell has {max(lines)} lines; at most 40"
+    if min(lines) == 0:
+        yield "a code cell is empty"
+
+
+def explains_its_cells(notebook, folder):
+    ratio = len(markdown(notebook)) / len(code(notebook))
+    if not 0.5 <= ratio <= 2.5:
+        yield f"has {ratio:.1f} text cells for each code cell; between 0.5 and 2.5"
+
+
+def shows_a_picture_beside_every_widget(notebook, folder):
+    for number, _, output in outputs(notebook):
+        if store_notebooks.WIDGET in output.get("data", {}) and "image/png" not in output.data:
+            yield f"the widget of Cell {number} has no image/png; GitHub will show nothing of it"
+
+
+def checks_only_what_it_stores(notebook, folder):
+    for number, cell in enumerate(code(notebook)):
+        tags = cell.metadata.get("tags", [])
+        unknown = set(tags) - {"nbval-check-output", "raises-exception", "variant"}
+        if unknown:
+            yield f"Cell {number} has unknown tags {sorted(unknown)}"
+        if "nbval-check-output" in tags and not any(readable(output).strip() for output in cell.outputs):
+            yield f"Cell {number} is tagged nbval-check-output, but has no text to compare"
+
+
+def has_living_links(notebook, folder):
+    for cell in markdown(notebook):
+        for link in re.findall(r"\]\(([^()\s]+)(?:\s+\"[^\"]*\")?\)|(?:src|href)=\"([^\"]+)\"", cell.source):
+            target = unquote("".join(link).split("#")[0])
+            if target and not re.match(r"[a-z]+:", target) and not (folder / target).exists():
+                yield f"links to {target}, which does not exist"
+
+
+def opens_with_title_time_and_prerequisites(notebook, folder):
+    opening = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            break
+        opening.append(cell.source)
+    opening = "\n".join(opening)
+    if not opening.startswith("# "):
+        yield "does not begin with a title"
+    needed = {"time": r"\d+ (minutes|hours)", "prerequisites": "rerequisites", "dimensions": "imension key"}
+    for word, pattern in needed.items():
+        if not re.search(pattern, opening):
+            yield f"says nothing of {word} before its first code cell"
+
+
+def closes_with_what_we_saw(notebook, folder):
+    if not re.search(r"^#+ What we saw", "\n".join(cell.source for cell in markdown(notebook)), re.MULTILINE):
+        yield 'has no section "What we saw"'
+    if not re.search(r"\.ipynb[#)]", notebook.cells[-1].source):
+        yield "does not end with a link to the next notebook"
+
+
+CHECKS = [
+    is_stored_as_the_tool_stores,
+    was_executed_from_top_to_bottom,
+    has_no_error_but_the_promised_ones,
+    names_no_machine,
+    loads_nothing_from_the_network,
+    has_short_cells,
+    explains_its_cells,
+    shows_a_picture_beside_every_widget,
+    checks_only_what_it_stores,
+    has_living_links,
+    opens_with_title_time_and_prerequisites,
+    closes_with_what_we_saw,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=[check.__name__ for check in CHECKS])
+@pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
+def test_notebook(path, check):
+    found = list(check(nbformat.read(path, as_version=4), path.parent))
+    if found:
+        pytest.fail("\n".join(f"{path.name} {sentence}" for sentence in found), pytrace=False)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
+def test_notebook_is_small_enough_for_github_to_show(path):
+    assert path.stat().st_size < BYTES
+
+
+def test_there_are_notebooks():
+    assert "00_start_here.ipynb" in [path.name for path in PATHS]
+
+
+# The checks themselves, on a made-up notebook and its broken versions.
+
+OPENING = "# Title\n\n**Time:** about 40 minutes. **Prerequisites:** none.\n\n**Dimension key:** **T** time steps."
+CLOSING = "## What we saw\n\n- Much.\n\nNext: [01](01.ipynb#top) and [elsewhere](https://example.org/x)"
+PRINTED = new_output("stream", name="stdout", text="(2, 5)\n")
+PICTURED = new_output(
+    "display_data", data={store_notebooks.WIDGET: {"model_id": f"{2:032x}"}, "image/png": "iVBORw0KGgo="}
+)
+
+
+def good():
+    shape = new_code_cell(
+        "print(X.shape)", execution_count=1, outputs=[PRINTED], metadata={"tags": ["nbval-check-output"]}
+    )
+    lab = new_code_cell("Lab()", execution_count=2, outputs=[PICTURED])
+    cells = [new_markdown_cell(OPENING), shape, lab, new_markdown_cell(CLOSING)]
+    return nbformat.from_dict(new_notebook(cells=cells, metadata=store_notebooks.NOTEBOOK_METADATA))
+
+
+def put(notebook, place, **changes):
+    notebook.cells[place].update(changes)
+
+
+def printing(text):
+    return {"outputs": [nbformat.from_dict({"output_type": "stream", "name": "stdout", "text": text})]}
+
+
+def showing(**data):
+    return {"outputs": [nbformat.from_dict({"output_type": "display_data", "metadata": {}, "data": data})]}
+
+
+WORKSPACE = "/" + "work/main"  # in two pieces: no file of the project names a machine's folder
+BREAKS = [
+    (is_stored_as_the_tool_stores, lambda nb: nb.metadata.update(widgets={})),
+    (is_stored_as_the_tool_stores, lambda nb: nb.cells[1].metadata.update(execution={})),
+    (was_executed_from_top_to_bottom, lambda nb: put(nb, 1, execution_count=None)),
+    (was_executed_from_top_to_bottom, lambda nb: nb.cells.insert(1, nb.cells.pop(2))),
+    (has_no_error_but_the_promised_ones, lambda nb: put(nb, 1, outputs=[new_output("error", ename="E", evalue="")])),
+    (names_no_machine, lambda nb: put(nb, 1, source=f"open('{WORKSPACE}/a.txt')")),
+    (names_no_machine, lambda nb: put(nb, 1, **printing(f"saved in {WORKSPACE}"))),
+    (names_no_machine, lambda nb: put(nb, 1, **printing(f"File \x1b[32m{WORKSPACE}/a.py\x1b[0m"))),
+    (names_no_machine, lambda nb: put(nb, 1, **printing("C:\\Users\\me"))),
+    (names_no_machine, lambda nb: put(nb, 1, **printing("~/.venv/lib/python3.11/site-packages/torch"))),
+    (names_no_machine, lambda nb: put(nb, 1, **printing("from https://pypi.example.org/simple"))),
+    (names_no_machine, lambda nb: put(nb, 1, **showing(**{"text/html": f"<b>{WORKSPACE}</b>"}))),
+    (
+        loads_nothing_from_the_network,
+        lambda nb: put(nb, 1, **showing(**{"text/html": '<script src="https://cdn/x.js">'})),
+    ),
+    (has_short_cells, lambda nb: put(nb, 1, source="x = 1\n" * 41)),
+    (has_short_cells, lambda nb: put(nb, 1, source="x = 1\n" * 21)),
+    (has_short_cells, lambda nb: put(nb, 1, source="x = 1\n" * 10)),
+    (has_short_cells, lambda nb: put(nb, 1, source="\n")),
+    (explains_its_cells, lambda nb: nb.cells.extend([new_code_cell("1")] * 6)),
+    (explains_its_cells, lambda nb: nb.cells.extend([new_markdown_cell("a")] * 6)),
+    (shows_a_picture_beside_every_widget, lambda nb: nb.cells[2].outputs[0].data.pop("image/png")),
+    (checks_only_what_it_stores, lambda nb: put(nb, 1, outputs=[])),
+    (checks_only_what_it_stores, lambda nb: nb.cells[1].metadata.update(tags=["nbval-chek-output"])),
+    (has_living_links, lambda nb: put(nb, 0, source=OPENING + "[gone](gone.ipynb)")),
+    (has_living_links, lambda nb: put(nb, 0, source=OPENING + '<img src="gone.png">')),
+    (opens_with_title_time_and_prerequisites, lambda nb: put(nb, 0, source=OPENING.replace("# Title", "Title"))),
+    (opens_with_title_time_and_prerequisites, lambda nb: put(nb, 0, source=OPENING.replace("40 minutes", "long"))),
+    (opens_with_title_time_and_prerequisites, lambda nb: put(nb, 0, source=OPENING.replace("Prerequisites", "Tools"))),
+    (closes_with_what_we_saw, lambda nb: put(nb, 3, source=CLOSING.replace("saw", "did"))),
+    (closes_with_what_we_saw, lambda nb: put(nb, 3, source=CLOSING.replace("01.ipynb#top", "x"))),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "01.ipynb").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=[check.__name__ for check in CHECKS])
+def test_a_good_notebook_passes(check, folder):
+    assert list(check(good(), folder)) == []
+
+
+@pytest.mark.parametrize(("check", "break_it"), BREAKS, ids=[check.__name__ for check, _ in BREAKS])
+def test_a_broken_notebook_is_red(check, break_it, folder):
+    notebook = good()
+    break_it(notebook)
+    assert list(check(notebook, folder))
+
+
+def test_every_check_was_seen_red():
+    assert {check for check, _ in BREAKS} == set(CHECKS)
