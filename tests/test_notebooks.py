@@ -28,7 +28,7 @@ def markdown(notebook):
 
 
 def outputs(notebook):
-    """Yield (number of the cell as nbval counts, cell, output)."""
+    """Return (number of the cell as nbval counts, cell, output) for every output."""
     return [(number, cell, output) for number, cell in enumerate(code(notebook)) for output in cell.outputs]
 
 
