@@ -1,6 +1,6 @@
 """What holds for unit tests and notebooks alike: the guard over notebook cells, and the order of the whole run."""
 
-pytest_plugins = ["tests.nbval_guard"]
+pytest_plugins = ["nbval_guard"]
 
 
 def pytest_collection_modifyitems(items):

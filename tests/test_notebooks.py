@@ -6,9 +6,8 @@ from urllib.parse import unquote
 
 import nbformat
 import pytest
+import store_notebooks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-
-from tools import store_notebooks
 
 FOLDER = store_notebooks.NOTEBOOKS
 PATHS = sorted(FOLDER.glob("*.ipynb"))

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import store_notebooks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-
-from tools import store_notebooks
 
 TOOL = store_notebooks.__file__
 VIEW = store_notebooks.WIDGET
