@@ -139,6 +139,13 @@ def test_clean_only_removes_widget_state_and_timings_and_says_so_once(tmp_path):
     assert kept.cells[0].id == cell.id
 
 
+def test_a_missing_file_is_named(tmp_path):
+    ran = run(tmp_path / "gone.ipynb")
+    assert ran.returncode == 2
+    assert "no such file" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 def test_clean_leaves_its_argument_alone_and_is_done_after_one_time():
     text = new_output("stream", name="stderr", text="/a/b/site-packages/c.py:1\n")
     notebook = new_notebook(cells=[new_code_cell("1", outputs=[text, text])], metadata={"widgets": {}})

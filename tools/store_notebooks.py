@@ -194,6 +194,9 @@ def main(arguments=None):
     parser.add_argument("files", nargs="*", type=Path, help="notebooks; without any, all of notebooks/")
     parser.add_argument("--clean-only", action="store_true", help="clean without executing")
     options = parser.parse_args(arguments)
+    missing = [str(path) for path in options.files if not path.is_file()]
+    if missing:
+        parser.error(f"no such file: {', '.join(missing)}")
     handle = clean_file if options.clean_only else execute
     results = [handle(path) for path in options.files or sorted(NOTEBOOKS.glob("*.ipynb"))]
     return 0 if all(results) else 1
