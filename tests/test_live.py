@@ -128,6 +128,14 @@ def test_the_summary_line(capsys, data, screen, acts):
     assert live.summary([], "cpu") == "no epoch was finished"
 
 
+def test_titles_tell_the_progress_and_then_the_result(data, screen, acts, monkeypatch):
+    acts(*(record(epoch) for epoch in range(1, 5)))
+    draw, titles = live.plots.TrainingCurves.draw, []
+    monkeypatch.setattr(live.plots.TrainingCurves, "draw", lambda *args: titles.append(args[2]) or draw(*args))
+    history = run(data, 4)
+    assert titles == ["getting ready", live.progress(record(3), 1, 4, 3 * 0.1), live.reached(history)]
+
+
 def test_the_progress_line():
     assert live.progress(record(3), 1, 10, 6.0) == "epoch 3 of 10, about 14 s left, 3,000 tokens/s"
     assert live.progress(record(13), 11, 20, 6.0) == "epoch 13 of 20, about 14 s left, 13,000 tokens/s"

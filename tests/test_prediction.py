@@ -65,6 +65,14 @@ def test_prediction_changes_nothing(training, temperature):
     assert all(module.training == training for module in net.modules())
 
 
+def test_no_graph_is_built():
+    net, building = model(), []
+    net.linear.register_forward_hook(lambda *_: building.append(torch.is_grad_enabled()))
+    predict("time", 3, net, VOCAB, "cpu")
+    assert building
+    assert not any(building)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_dropout_is_for_training_only(cell):
     net = model(cell, 2, dropout=0.5)

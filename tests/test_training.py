@@ -180,6 +180,14 @@ def test_evaluate_changes_nothing_and_uses_no_dropout(training):
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
+def test_evaluate_builds_no_graph():
+    net, building = model(), []
+    net.linear.register_forward_hook(lambda *_: building.append(torch.is_grad_enabled()))
+    evaluate(net, torch.arange(V), "cpu")
+    assert building
+    assert not any(building)
+
+
 def test_an_epoch_trains_with_dropout_even_after_eval():
     def perplexity(net):
         torch.manual_seed(1)
