@@ -280,7 +280,7 @@ def _draw_letters(axes, tokens, y, size):
     places = [(number, y) for number in range(len(tokens))]
     paths = [_letter(token, size) for token in tokens]
     letters = PathCollection(paths, offsets=places, offset_transform=axes.transData, color="black", linewidth=0)
-    letters.set(transform=scale, clip_on=False)
+    letters.set(transform=scale, clip_on=False, snap=False)
     axes.add_collection(letters, autolim=False)
 
 

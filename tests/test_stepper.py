@@ -144,6 +144,10 @@ def test_a_bad_prefix_gets_a_sentence_and_loses_nothing(lab, monkeypatch, prefix
     assert lab.text == predict(PREFIX, RUN_LENGTH + 1, lab.net, VOCAB, "cpu")
 
 
+def test_what_is_wrong_stands_between_the_controls_and_the_picture(lab):
+    assert lab.children[-2:] == (lab.errors, lab.picture)
+
+
 def test_other_errors_are_shown_and_raised(lab, monkeypatch):
     def broken(X, state):
         raise ValueError("the student's forward is broken")

@@ -17,7 +17,7 @@ class PredictionStepper(Lab):
     """Step through a prediction: the next character's distribution, the hidden states, the text and its connectivity.
 
     A new prefix or seed starts anew; temperature and top k hold for the characters still to be written. A prefix that
-    the model cannot read leaves everything as it is and puts one sentence below the picture.
+    the model cannot read leaves everything as it is and puts one sentence above the picture.
 
     Args:
         net: any model with `forward(X, state) -> (logits, state)` and `begin_state(device, batch_size)`.
@@ -44,6 +44,8 @@ class PredictionStepper(Lab):
         self.run = self._button(f"run {RUN_LENGTH}", f"write {RUN_LENGTH} characters", RUN_LENGTH)
         self.reset = self._button("reset", "go back to the prefix and the seed", None)
         super().__init__(_controls(prefix, len(vocab)))
+        *rows, picture, errors = self.children
+        self.children = [*rows, errors, picture]  # what is wrong with a prefix stands near it
 
     def arrange(self):
         rows = (
