@@ -147,20 +147,24 @@ class TrainingLab(Lab):
             self._loop.call_exception_handler({"message": f"Task exception in {run}", "exception": error})
             raise
         finally:
-            records.close()
             self._redraw()
 
     async def _one_epoch(self, run, records):
         start = time.perf_counter()
-        with _interruptible():
+        with _on_interrupt(signal.default_int_handler):  # KeyboardInterrupt, even within a student's endless loop
             record = next(records, None)
         if record is None:
             run.state = "finished"
         else:
             run.history.append(record)
-            self._redraw_if_due()
+            with _on_interrupt(self._interrupted):
+                self._redraw_if_due()
             await asyncio.sleep(SECONDS_FOR_THE_PAGE)
         run.seconds += time.perf_counter() - start
+
+    def _interrupted(self, *signal_and_frame):
+        if self.active:
+            self.runs[-1].state = "interrupted"
 
     def _pause(self):
         if self.active:
@@ -305,12 +309,12 @@ def _running_loop():
 
 
 @contextlib.contextmanager
-def _interruptible():
-    """Let the kernel's interrupt raise KeyboardInterrupt here; between two cells the kernel would ignore it."""
+def _on_interrupt(handler):
+    """Call `handler` when the kernel is interrupted in here; between two cells the kernel would ignore it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:
