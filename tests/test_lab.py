@@ -7,8 +7,9 @@ import time
 import ipywidgets
 import pytest
 
+from course_utils import plots
 from course_utils.plots import Picture
-from course_utils.widgets.lab import Lab, choice, int_slider
+from course_utils.widgets.lab import FunctionLab, Lab, choice, int_slider
 
 
 class Bytes(bytes):
@@ -208,3 +209,22 @@ def test_controls():
     assert choice("word", ["a", "b"]).value == "a"
     assert choice("word", ["a", "b"], "b").options == ("a", "b")
     assert choice("word", ["a", "b"], "b").value == "b"
+
+
+def test_a_function_lab_calls_the_function_with_the_controls_values():
+    calls = []
+
+    def draw(num_steps):
+        calls.append(num_steps)
+        return plots.text_windows(["a" * num_steps])
+
+    lab = FunctionLab(draw, num_steps=int_slider("num_steps", 5, 1, 9))
+    before = lab.picture.value
+    lab.num_steps.value = 8
+    assert calls == [5, 8]
+    assert lab.picture.value != before
+
+
+def test_text_windows_shows_every_character():
+    axes = plots.text_windows(["to th", "e sea"]).axes[0]
+    assert "".join(text.get_text() for text in axes.texts) == "to␣the␣sea".replace("␣", "\u2423")

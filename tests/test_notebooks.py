@@ -94,10 +94,11 @@ def explains_its_cells(notebook, folder):
         yield f"has {ratio:.1f} text cells for each code cell; between 0.5 and 2.5"
 
 
-def shows_a_picture_beside_every_widget(notebook, folder):
+def shows_something_beside_every_widget(notebook, folder):
     for number, _, output in outputs(notebook):
-        if store_notebooks.WIDGET in output.get("data", {}) and "image/png" not in output.data:
-            yield f"the widget of Cell {number} has no image/png; GitHub will show nothing of it"
+        data = output.get("data", {})
+        if store_notebooks.WIDGET in data and not {"image/png", "text/html"} & set(data):
+            yield f"the widget of Cell {number} has no image/png (or text/html); GitHub will show nothing of it"
 
 
 def checks_only_what_it_stores(notebook, folder):
@@ -148,7 +149,7 @@ CHECKS = [
     loads_nothing_from_the_network,
     has_short_cells,
     explains_its_cells,
-    shows_a_picture_beside_every_widget,
+    shows_something_beside_every_widget,
     checks_only_what_it_stores,
     has_living_links,
     opens_with_title_time_and_prerequisites,
@@ -228,7 +229,7 @@ BREAKS = [
     (has_short_cells, lambda nb: put(nb, 1, source="\n")),
     (explains_its_cells, lambda nb: nb.cells.extend([new_code_cell("1")] * 6)),
     (explains_its_cells, lambda nb: nb.cells.extend([new_markdown_cell("a")] * 6)),
-    (shows_a_picture_beside_every_widget, lambda nb: nb.cells[2].outputs[0].data.pop("image/png")),
+    (shows_something_beside_every_widget, lambda nb: nb.cells[2].outputs[0].data.pop("image/png")),
     (checks_only_what_it_stores, lambda nb: put(nb, 1, outputs=[])),
     (checks_only_what_it_stores, lambda nb: nb.cells[1].metadata.update(tags=["nbval-chek-output"])),
     (has_living_links, lambda nb: put(nb, 0, source=OPENING + "[gone](gone.ipynb)")),

@@ -61,6 +61,22 @@ class Lab(ipywidgets.VBox):
         return bundle
 
 
+class FunctionLab(Lab):
+    """A lab around one function of the reader's: it is called with the controls' values and returns a picture.
+
+    Args:
+        function: takes the controls' values by name and returns a `plots.Picture`.
+        controls: name -> ipywidgets control with a `value`.
+    """
+
+    def __init__(self, function, **controls):
+        self.function = function
+        super().__init__(controls)
+
+    def draw(self):
+        return self.function(**{name: control.value for name, control in self.controls.items()})
+
+
 class _Shown:
     """Write an error's traceback into an HTML widget and let the error pass."""
 
