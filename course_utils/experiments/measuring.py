@@ -1,0 +1,81 @@
+"""What several experiments share: seeding that leaves no trace, windows of a text, timing, and autograd's graph."""
+
+import contextlib
+import statistics
+import time
+
+import torch
+from torch import nn
+
+from course_utils.text import seq_data_iter_sequential
+
+
+@contextlib.contextmanager
+def seeded(seed):
+    """Inside, torch's generator on the CPU starts from `seed`; afterwards it goes on as if nothing had happened.
+
+    Experiments draw everything on the CPU and move it, so that no other device's generator is touched.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        yield
+
+
+def windows(tokens, batch_size, num_steps, count=None):
+    """Yield `count` batches X, Y (B, T) of a text (None: one epoch), each with the flag whether it begins an epoch.
+
+    Sequential sampling, offsets from torch's generator. Raises a ValueError if the text is too short for one batch.
+    """
+    if len(tokens) <= batch_size * num_steps:
+        raise ValueError(f"a text of {len(tokens):,} tokens is too short for {batch_size} rows of {num_steps} steps")
+    count = (len(tokens) - 1) // (batch_size * num_steps) if count is None else count
+    while count > 0:
+        for number, (X, Y) in enumerate(seq_data_iter_sequential(tokens, batch_size, num_steps)):
+            if count > 0:
+                yield X, Y, number == 0
+            count -= 1
+
+
+def update(optimizer, loss, max_norm=1.0):
+    """One step of training: backward, clipping at `max_norm`, and the optimiser's step. Return the loss as a number."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(weights, max_norm)
+    optimizer.step()
+    return loss.item()
+
+
+def median_seconds(functions, repeats, device="cpu"):
+    """Return how long each function takes, in seconds: name -> median of `repeats` calls.
+
+    The functions take turns, so that a machine that gets slower meanwhile slows all of them; each is called once
+    before the clock runs.
+
+    Args:
+        functions: name -> function without arguments.
+    """
+    seconds = {name: [] for name in functions}
+    for _ in range(repeats + 1):
+        for name, function in functions.items():
+            start = now(device)
+            function()
+            seconds[name].append(now(device) - start)
+    return {name: statistics.median(measured[1:]) for name, measured in seconds.items()}
+
+
+def now(device="cpu"):
+    """The time in seconds, read after the device has finished what it was given."""
+    if torch.device(device).type != "cpu":
+        torch.accelerator.synchronize(device)
+    return time.perf_counter()
+
+
+def graph_nodes(tensor):
+    """Return autograd's nodes behind a tensor, each one once: what `backward` would walk through."""
+    found, waiting = {tensor.grad_fn}, [tensor.grad_fn]
+    while waiting:
+        following = {node for node, _ in waiting.pop().next_functions if node is not None} - found
+        found |= following
+        waiting.extend(following)
+    return found
