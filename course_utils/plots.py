@@ -840,3 +840,23 @@ def _guess_line(axes, guess):
     if guess is not None:
         axes.axvline(guess, color=PURPLE, linestyle="--")
         axes.annotate(" your guess", (guess, 0.01), xycoords=("data", "axes fraction"), color=PURPLE)
+
+
+def text_windows(windows):
+    """Return a `Picture` of a text cut into windows: one row for each string, one cell for each character.
+
+    Args:
+        windows: strings; spaces are drawn as an open box.
+    """
+    width = max(len(window) for window in windows)
+    picture = FixedPicture(0.5 + 0.2 * max(width, 20), 0.4 + 0.32 * len(windows))
+    axes = picture.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(-1.5, max(width, 20)), ylim=(len(windows) - 0.4, -0.6))
+    axes.axis("off")
+    for row, window in enumerate(windows):
+        colour = (SKY, ORANGE)[row % 2]
+        axes.add_patch(Rectangle((-0.5, row - 0.4), len(window), 0.8, facecolor=_tint(colour, 0.35), edgecolor=colour))
+        for column, character in enumerate(window):
+            letter = character.replace(" ", "\u2423")
+            axes.text(column, row, letter, ha="center", va="center", family="monospace", size=10)
+    return picture
