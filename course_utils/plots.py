@@ -860,3 +860,105 @@ def text_windows(windows):
             letter = character.replace(" ", "\u2423")
             axes.text(column, row, letter, ha="center", va="center", family="monospace", size=10)
     return picture
+
+
+def gradient_decays(records, guess=None):
+    """Return a `Picture` of the gradient at lag k over that at lag 0, with its spread, and theory's as a dashed line.
+
+    Args:
+        records: `experiments.memory.GradientDecay`s, at most seven.
+        guess: what the reader thinks is left after the book's 35 steps, or None.
+    """
+    picture = Picture(8, 4)
+    axes = picture.add_subplot()
+    for record, colour in zip(records, (BLUE, VERMILION, GREEN, ORANGE, SKY, INK, YELLOW), strict=False):
+        lags = range(len(record.ratios))
+        axes.plot(lags, record.ratios, color=colour, label=f"{record.arm}, H = {record.num_hiddens}")
+        axes.fill_between(lags, record.lowest, record.highest, color=colour, alpha=0.2, linewidth=0)
+        if record.expected is not None:
+            axes.plot(lags, record.expected, "--", color=colour, linewidth=1)
+    axes.plot([], [], "--", color=GREY, linewidth=1, label="theory")
+    axes.axvline(35, color=GREY, linestyle=":")
+    axes.annotate(" 35 steps", (35, 0.01), xycoords=("data", "axes fraction"), color=GREY)
+    if guess is not None:
+        axes.plot(35, guess, "*", markersize=12, color=PURPLE, zorder=3)
+        box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+        axes.annotate("your guess", (35, guess), (10, 4), textcoords="offset points", color=PURPLE, bbox=box)
+    axes.set(xlabel="steps back in time", ylabel="share of the gradient left", yscale="log")
+    axes.margins(x=0)
+    picture.legend(loc="outside right center", frameon=False)
+    return picture
+
+
+def recalls(records, guess=None):
+    """Return a `Picture` of who still knows the first symbol: a row for each model, a column for each gap.
+
+    Args:
+        records: `experiments.memory.Recall`s; places without a record stay empty.
+        guess: the arm that the reader trusts most, or None.
+    """
+    rows = list(dict.fromkeys((record.arm, record.num_hiddens) for record in records))
+    gaps = sorted({record.gap for record in records})
+    picture = Picture(2.6 + 1.3 * len(gaps), 1.1 + 0.42 * len(rows))
+    axes = picture.add_subplot()
+    for record in records:
+        x, y = gaps.index(record.gap), rows.index((record.arm, record.num_hiddens))
+        better = (record.accuracy - record.chance) / (1 - record.chance)
+        axes.add_patch(Rectangle((x - 0.48, y - 0.45), 0.96, 0.9, color=_tint(BLUE, 0.1 + 0.6 * max(0, better))))
+        axes.text(x, y, f"{record.accuracy:.0%}", ha="center", va="center")
+    for y, (arm, _) in enumerate(rows):
+        if arm == guess:
+            axes.text(len(gaps) - 0.4, y, "your guess", va="center", color=PURPLE)
+    axes.set_xticks(range(len(gaps)), gaps)
+    axes.set_yticks(range(len(rows)), [f"{arm}, H = {num_hiddens}" for arm, num_hiddens in rows])
+    axes.set(xlabel=f"symbols in between (chance: {records[0].chance:.0%})", ylim=(len(rows) - 0.5, -0.5))
+    axes.set_xlim(-0.5, len(gaps) - 0.5 + 0.9 * (guess in [arm for arm, _ in rows]))
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return picture
+
+
+def clippings(records):
+    """Return a `Picture` of trainings with and without clipping: the loss, and the gradient's norm before clipping.
+
+    Args:
+        records: `experiments.memory.Clipping`s; values that are not finite are left out.
+    """
+    picture = Picture(8.5, 3.2)
+    left, right = picture.subplots(1, 2)
+    for record, colour in zip(records, (BLUE, VERMILION, GREEN, ORANGE), strict=False):
+        limit = "no clipping" if record.max_norm is None else f"clipped at {record.max_norm:g}"
+        left.plot(record.losses, color=colour, linewidth=1)
+        right.plot(record.norms_before, color=colour, linewidth=1, label=f"{record.arm}, {limit}")
+        if record.max_norm is not None:
+            right.axhline(record.max_norm, color=colour, linestyle=":")
+    left.set(title="loss", ylim=(0, None))
+    right.set(title="length of the gradient before clipping", yscale="log")
+    for axes in (left, right):
+        axes.set_xlabel("update")
+        axes.spines[["top", "right"]].set_visible(False)
+    picture.legend(loc="outside lower center", ncols=2, frameon=False)
+    return picture
+
+
+def history_costs(records):
+    """Return a `Picture` of what backward costs from window to window, with and without `detach`.
+
+    Args:
+        records: `experiments.memory.HistoryCost`s.
+    """
+    picture = Picture(8.5, 3)
+    left, right = picture.subplots(1, 2)
+    for detached, colour, name in ((True, BLUE, "detached"), (False, VERMILION, "not detached")):
+        chosen = [record for record in records if record.detached == detached]
+        windows = [record.window for record in chosen]
+        left.plot(windows, [record.nodes for record in chosen], "o-", color=colour, label=name)
+        right.plot(windows, [1000 * record.seconds for record in chosen], "o-", color=colour, label=name)
+    left.set_title("nodes of autograd's graph")
+    right.set_title("milliseconds of one backward")
+    for axes in (left, right):
+        axes.set(xlabel="window", ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.spines[["top", "right"]].set_visible(False)
+    left.legend(frameon=False)
+    return picture

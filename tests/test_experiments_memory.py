@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from course_utils import plots
 from course_utils.experiments import memory
 from course_utils.loaders import load_data_time_machine
 
@@ -68,7 +69,7 @@ def test_a_layer_that_multiplies_by_a_number_shows_that_number(factor):
     layer = nn.RNN(5, 8, bias=False)
     with torch.no_grad():
         layer.weight_hh_l0.copy_(factor * torch.eye(8))
-        layer.weight_ih_l0.mul_(1e-4)  # so small that tanh is a straight line
+        layer.weight_ih_l0.mul_(1e-8)  # so small that tanh is a straight line
     ratios = memory.gradient_by_lag(layer, num_steps=20)
     assert ratios == pytest.approx([factor**k for k in range(20)], rel=1e-4)
     assert memory.fitted_factor(ratios, (0, 19)) == pytest.approx(factor, rel=1e-5)
@@ -309,3 +310,60 @@ def test_the_seed_decides_the_result(story):
 
     assert results(0) == results(0)
     assert all(one != other for one, other in zip(results(0), results(5), strict=True))
+
+
+# Figures
+
+
+def decay(arm, ratios, expected=None):
+    spread = [tuple(factor * ratio for ratio in ratios) for factor in (0.5, 2)]
+    return memory.GradientDecay(arm, 64, ratios, *spread, expected, 0.5, 0.01, None)
+
+
+def test_gradient_decays_draws_measurement_spread_theory_and_guess():
+    records = [decay("rnn", (1.0, 0.5), (1.0, 0.6)), decay("rnn identity", (1.0, 0.9))]
+    picture = plots.gradient_decays(records, guess=1e-3)
+    (axes,) = picture.axes
+    drawn = [(line.get_linestyle(), list(line.get_ydata())) for line in axes.lines]
+    for line in [("-", [1.0, 0.5]), ("--", [1.0, 0.6]), ("-", [1.0, 0.9]), ("None", [1e-3])]:
+        assert drawn.count(line) == 1
+    assert len(axes.collections) == 2
+    assert axes.get_yscale() == "log"
+    assert picture.png().startswith(b"\x89PNG")
+    assert len(plots.gradient_decays(records).axes[0].lines) == len(axes.lines) - 1
+
+
+def test_recalls_writes_each_accuracy_in_its_place_and_the_guess_beside_its_row():
+    records = [
+        memory.Recall("rnn", 64, 40, 0.25, 0.25, 300, 1.0),
+        memory.Recall("rnn", 64, 20, 0.5, 0.25, 300, 1.0),
+        memory.Recall("lstm forget 5", 64, 20, 1.0, 0.25, 90, 1.0),
+    ]
+    (axes,) = plots.recalls(records, guess="lstm forget 5").axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["20", "40"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["rnn, H = 64", "lstm forget 5, H = 64"]
+    texts = {text.get_text(): text.get_position() for text in axes.texts}
+    assert {name: texts[name] for name in ("25%", "50%", "100%")} == {"25%": (1, 0), "50%": (0, 0), "100%": (0, 1)}
+    assert texts["your guess"][1] == 1
+    shades = [sum(patch.get_facecolor()[:3]) for patch in axes.patches]
+    assert shades[0] > shades[1] > shades[2]  # darker: better
+    assert "your guess" not in [text.get_text() for text in plots.recalls(records).axes[0].texts]
+
+
+def test_clippings_draws_loss_and_norm_of_each_training_and_the_limit():
+    clipped = memory.Clipping("rnn", 0.5, (3.0, 2.0), (1.0, 4.0), (0.5, 0.5), 9.0)
+    plain = memory.Clipping("rnn", None, (3.0, math.inf), (1.0, math.nan), (1.0, math.nan), math.inf)
+    picture = plots.clippings([clipped, plain])
+    left, right = picture.axes
+    assert [list(line.get_ydata()) for line in left.lines] == [[3, 2], [3, math.inf]]
+    assert [list(line.get_ydata())[:2] for line in right.lines[:2]] == [[1, 4], [0.5, 0.5]]
+    assert [text.get_text() for text in picture.legends[0].texts] == ["rnn, clipped at 0.5", "rnn, no clipping"]
+    assert picture.png().startswith(b"\x89PNG")
+
+
+def test_history_costs_draws_nodes_and_milliseconds():
+    costs = [memory.HistoryCost(w, flag, 100 if flag else 100 * w, w / 1000) for flag in (True, False) for w in (1, 2)]
+    left, right = plots.history_costs(costs).axes
+    assert [list(line.get_ydata()) for line in left.lines] == [[100, 100], [100, 200]]
+    assert [list(line.get_ydata()) for line in right.lines] == [[1, 2], [1, 2]]
+    assert [text.get_text() for text in left.get_legend().texts] == ["detached", "not detached"]

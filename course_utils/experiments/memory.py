@@ -65,20 +65,21 @@ def gradient_by_lag(layer, num_steps=61, batch_size=32, seed=0, tokens=None):
     al. 2013, arXiv 1211.5063). Cost: 0.05 s. Below about 1e-38, float32 gives 0.
 
     Args:
-        tokens: (T, B) indices to read; by default random ones.
+        num_steps: how many lags to return, from 0 on.
+        tokens: (T, B) indices to read; by default random ones, 20 more than lags, so that the state has settled before.
 
     Returns:
-        A list of T numbers: the gradient's length at lag k over its length at lag 0.
+        A list of num_steps numbers, at most T: the gradient's length at lag k over its length at lag 0.
     """
     device = layer.weight_hh_l0.device
     with seeded(seed):
-        random_tokens = torch.randint(layer.input_size, (num_steps, batch_size))
+        random_tokens = torch.randint(layer.input_size, (num_steps + 20, batch_size))
         tokens = random_tokens if tokens is None else tokens
         weighting = torch.randn(tokens.shape[1], layer.hidden_size).to(device)
     X = F.one_hot(tokens.to(device), layer.input_size).float().requires_grad_()  # (T, B, V)
     (gradient,) = torch.autograd.grad((layer(X)[0][-1] * weighting).sum(), X)
     squares = gradient.cpu().double().square().sum(dim=2).mean(dim=1).flip(0)  # (T): lag 0 first
-    return (squares / squares[0]).sqrt().tolist()
+    return (squares / squares[0]).sqrt()[:num_steps].tolist()
 
 
 def expected_ratios(arm, num_hiddens, num_steps=61):
