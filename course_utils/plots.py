@@ -182,15 +182,18 @@ class RunCurves(TrainingCurves):
         super().draw(history, title)
         for artist in self.ghosts:
             artist.remove()
-        self.ghosts = [artist for label, records in earlier for artist in self._ghost(label, records)]
+        self.ghosts = [artist for place, run in enumerate(earlier) for artist in self._ghost(*run, place)]
         unseen = [r.held_out_perplexity for _, records in earlier for r in records if r.held_out_perplexity is not None]
         highest = max(filter(math.isfinite, unseen), default=1)
         self.axes.set_ylim(1, max(self.axes.get_ylim()[1], 1.2 * highest))
         self.axes.set_xlim(0, max(last_epoch, 1))
         return self.picture
 
-    def _ghost(self, label, records):
-        """Draw one earlier run, training text solid and held-out text dashed; return the artists."""
+    def _ghost(self, label, records, place):
+        """Draw one earlier run, training text solid and held-out text dashed; return the artists.
+
+        Labels stand behind the curves' ends, each of another height in its `place`, so that none hides another.
+        """
         looked = [record for record in records if record.held_out_perplexity is not None]
         trained = [r.epoch for r in records], [r.perplexity for r in records]
         held_out = [r.epoch for r in looked], [r.held_out_perplexity for r in looked]
@@ -198,7 +201,10 @@ class RunCurves(TrainingCurves):
         artists = [*self.axes.plot(*trained, "-", **grey), *self.axes.plot(*held_out, "--", **grey)]
         xs, ys = held_out if looked else trained
         if xs:
-            artists.append(self.axes.text(xs[-1], ys[-1], f" {label}", fontsize=8, color=GREY, va="center"))
+            artists.append(
+                self.axes.annotate(label, (xs[-1], ys[-1]), (4, 9 * place - 9), textcoords="offset points", fontsize=8,
+                                   color=GREY, va="center", bbox=dict(facecolor="white", edgecolor="none", pad=0.5))
+            )  # fmt: skip
         return artists
 
 

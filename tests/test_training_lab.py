@@ -475,7 +475,7 @@ def test_earlier_runs_stay_in_the_picture_as_ghosts():
         for _ in range(training_lab.NUM_GHOSTS + 2):
             lab.start.click()
             await lab.finished()
-            texts.append([text.get_text().strip() for text in lab._curves.ghosts if hasattr(text, "get_text")])
+            texts.append([text.get_text() for text in lab._curves.ghosts if hasattr(text, "get_text")])
         return texts, lab
 
     texts, lab = go(scenario())
@@ -495,7 +495,7 @@ def test_run_curves_show_current_and_earlier_run_to_scale():
     solid, dashed, label = curves.ghosts[:3]
     assert list(solid.get_ydata()) == [20.0, 10.0]
     assert list(dashed.get_ydata()) == [18.0, 300.0]
-    assert (label.get_text().strip(), label.get_position()) == ("run 1", (2, 300.0))
+    assert (label.get_text(), label.xy) == ("run 1", (2, 300.0))
     assert {artist.get_color() for artist in curves.ghosts} == {plots.GREY}
     assert list(curves.training.get_ydata()) == [20.0]
     assert curves.axes.get_xlim() == (0, 7)
@@ -503,6 +503,15 @@ def test_run_curves_show_current_and_earlier_run_to_scale():
     words = [text.get_text() for text in curves.axes.texts]
     assert "unigram 17.0" in words
     assert "bigram 10.0" in words
+
+
+def test_labels_of_runs_that_end_alike_do_not_hide_each_other():
+    records = [Epoch(1, 20.0, 1.0, 18.0)]
+    curves = plots.RunCurves({})
+    curves.draw(records, "", [(f"run {number}", records) for number in range(training_lab.NUM_GHOSTS)])
+    labels = [artist.get_window_extent() for artist in curves.ghosts if hasattr(artist, "get_text")]
+    assert len(labels) == training_lab.NUM_GHOSTS
+    assert not any(one.overlaps(other) for place, one in enumerate(labels) for other in labels[:place])
 
 
 def test_an_infinite_perplexity_does_not_spoil_the_axis():

@@ -24,15 +24,16 @@ from course_utils import plots, training
 from course_utils.devices import try_gpu
 from course_utils.loaders import SeqDataLoader, load_data_time_machine
 from course_utils.models import RNNModel
-from course_utils.widgets.lab import Lab, choice, int_slider
+from course_utils.widgets.lab import Lab, int_slider
 from course_utils.widgets.runs import Run, samples, table
 
 LAYERS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
 RATES = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
 SECONDS_BETWEEN_PICTURES = 0.25
 DRAWING_SHARE = 0.2  # of the time, at most; the rest is for training
-SECONDS_FOR_THE_PAGE = 0.002  # after every epoch, so that the loop hears of a button
+SECONDS_FOR_THE_PAGE = 0.005  # after every epoch, so that the loop hears of a button
 NUM_GHOSTS = 4
+WIDE = {"style": {"description_width": "8em"}, "layout": {"width": "28em"}}
 
 
 class TrainingLab(Lab):
@@ -69,6 +70,7 @@ class TrainingLab(Lab):
                           "num_epochs": 100}  # fmt: skip
         self.status, self.sample, self.table = (ipywidgets.HTML() for _ in range(3))
         super().__init__(_controls(self._defaults))
+        self.picture.layout.align_self = "flex-start"  # at its own size, not blurred to the page's width
         self.children = [*self.children[:-1], self.sample, self.table, self.errors]
         self._take_turn()
 
@@ -137,6 +139,7 @@ class TrainingLab(Lab):
         try:
             while run.active:
                 if run.state == "paused":
+                    self._redraw()
                     await run.go_on.wait()
                 else:
                     await self._one_epoch(run, records)
@@ -171,13 +174,13 @@ class TrainingLab(Lab):
             run = self.runs[-1]
             run.state = "training" if run.state == "paused" else "paused"
             (run.go_on.set if run.state == "training" else run.go_on.clear)()
-            self._redraw()
+            self._write()
 
     def _stop(self):
         if self.active:
             self.runs[-1].state = "stopped"
             self.runs[-1].go_on.set()
-            self._redraw()
+            self._write()  # at once; the task redraws everything when it ends
 
     def _reset(self):
         self._stop()
@@ -284,15 +287,24 @@ class TrainingLab(Lab):
 
 
 def _controls(defaults):
-    """The lab's controls by name, set to their defaults."""
+    """The lab's controls by name, set to their defaults.
+
+    No drop-down lists: where one has the focus, JupyterLab takes the arrow keys and letters for commands to the cell.
+    """
     return {
-        "num_steps": int_slider("num_steps (T)", defaults["num_steps"], 5, 140, 5),
-        "num_hiddens": int_slider("num_hiddens (H)", defaults["num_hiddens"], 16, 512, 16),
-        "sampling": choice("sampling", ["sequential", "random"], defaults["sampling"]),
-        "cell": choice("cell", list(LAYERS), defaults["cell"]),
-        "lr": choice("learning rate", RATES, defaults["lr"]),
+        "num_steps": int_slider("num_steps", defaults["num_steps"], 5, 140, 5),
+        "num_hiddens": int_slider("num_hiddens", defaults["num_hiddens"], 16, 512, 16),
+        "sampling": _toggles("sampling", ["sequential", "random"], defaults["sampling"]),
+        "cell": _toggles("cell", list(LAYERS), defaults["cell"]),
+        "lr": ipywidgets.SelectionSlider(options=RATES, value=defaults["lr"], description="lr", **WIDE),
         "num_epochs": int_slider("num_epochs", defaults["num_epochs"], 10, 500, 10),
     }
+
+
+def _toggles(description, options, value):
+    """A labelled row of buttons, one of them pressed."""
+    style = {"description_width": "8em", "button_width": "6em"}
+    return ipywidgets.ToggleButtons(options=options, value=value, description=description, style=style)
 
 
 def _mark_as_reported(task):
