@@ -968,3 +968,39 @@ def history_costs(records):
         axes.spines[["top", "right"]].set_visible(False)
     left.legend(frameon=False)
     return picture
+
+
+def telescope(sight):
+    """Return a `Picture` of a layer's gradient at lag k over that at lag 0, on a log axis that never moves.
+
+    Args:
+        sight: a `widgets.telescope.Sight`; values that are 0 or beyond the axis are left out.
+    """
+    picture = FixedPicture(8, 4)
+    axes = picture.add_axes((0.105, 0.13, 0.875, 0.72))
+    lag = min(35, len(sight.ratios) - 1)
+    axes.axhline(1, color=GREY, linewidth=0.5)
+    axes.axvline(35, color=GREY, linestyle=":")
+    label = f"measured: times {sight.factor:.2f} a step"
+    axes.plot(sight.ratios, color=BLUE, linewidth=2, label=label)
+    if sight.expected is not None:
+        label = f"theory: times {sight.expected_factor:.2f} a step"
+        axes.plot(sight.expected, "--", color=VERMILION, label=label)
+    axes.plot(lag, sight.ratios[lag], "o", color=BLUE)
+    axes.set(xlabel="steps back in time", ylabel="share of the gradient left", yscale="log")
+    axes.set(xlim=(0, len(sight.ratios) - 1), ylim=(1e-15, 1e6))
+    powers = dict(zip(range(-15, 7, 3), ("10⁻¹⁵", "10⁻¹²", "10⁻⁹", "10⁻⁶", "10⁻³", "1", "10³", "10⁶"), strict=True))
+    axes.set_yticks([10.0**power for power in powers], powers.values())  # twice as fast as matplotlib's own formulas
+    axes.minorticks_off()
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="lower left", frameon=False, title=None if sight.expected else "no theory for these settings")
+    left = f"{sight.ratios[lag]:.1g}"
+    axes.set_title(f"{_sight_name(sight)}\nleft after {lag} steps: {left}", loc="left", fontsize=10)
+    return picture
+
+
+def _sight_name(sight):
+    """A layer and its weights in words, such as: LSTM, H = 64, forget bias 1."""
+    weights = ["orthogonal weights"] * sight.orthogonal + [f"weights times {sight.scale:.1f}"] * (sight.scale != 1)
+    gates = [f"forget bias {sight.forget_bias:g}"] * (sight.cell == "LSTM")
+    return ", ".join([sight.cell, f"H = {sight.num_hiddens}", *(weights or ["torch's weights"]), *gates])
