@@ -9,7 +9,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root) # in a container there 
 endif
 LAB := --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
-.PHONY: help setup setup-test lab test notebooks lint lock bench clean
+.PHONY: help setup setup-test lab test notebooks lint lock bench experiments clean
 
 help:                ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ lock: setup-test     ## write both lock files anew from pyproject.toml
 
 bench: setup-test    ## measure the figures of the README
 	@$(BIN)/python -m benchmarks
+
+experiments: setup   ## measure the stored tables anew, about 20 minutes (some of them: ARGS="sampling_story")
+	@$(BIN)/python tools/run_experiments.py $(ARGS)
 
 clean:               ## remove the environment
 	rm -rf .venv
