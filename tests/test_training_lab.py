@@ -395,6 +395,24 @@ def test_pictures_are_drawn_when_due_and_at_the_ends_only(monkeypatch):
     assert go(pictures(lab := QuietLab(FakeEpochs()))) == 2 + lab.num_epochs.value
 
 
+def test_a_pause_brings_the_picture_up_to_date(monkeypatch):
+    monkeypatch.setattr(training_lab, "SECONDS_BETWEEN_PICTURES", 3600)
+
+    async def scenario():
+        lab = QuietLab(FakeEpochs(endless=True))
+        lab.start.click()
+        drawn = len(lab.drawn_by)
+        await until(lambda: len(lab.history) > 5)
+        assert len(lab.drawn_by) == drawn
+        lab.pause.click()
+        await turns()
+        assert len(lab.drawn_by) == drawn + 1
+        lab.stop.click()
+        await lab.finished()
+
+    go(scenario())
+
+
 def test_drawing_takes_no_more_than_its_share_of_the_time(monkeypatch):
     lab = QuietLab(FakeEpochs())
     now = iter([100.0, 101.0])

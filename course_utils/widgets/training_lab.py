@@ -33,7 +33,6 @@ SECONDS_BETWEEN_PICTURES = 0.25
 DRAWING_SHARE = 0.2  # of the time, at most; the rest is for training
 SECONDS_FOR_THE_PAGE = 0.005  # after every epoch, so that the loop hears of a button
 NUM_GHOSTS = 4
-WIDE = {"style": {"description_width": "8em"}, "layout": {"width": "28em"}}
 
 
 class TrainingLab(Lab):
@@ -294,17 +293,17 @@ def _controls(defaults):
     return {
         "num_steps": int_slider("num_steps", defaults["num_steps"], 5, 140, 5),
         "num_hiddens": int_slider("num_hiddens", defaults["num_hiddens"], 16, 512, 16),
-        "sampling": _toggles("sampling", ["sequential", "random"], defaults["sampling"]),
-        "cell": _toggles("cell", list(LAYERS), defaults["cell"]),
-        "lr": ipywidgets.SelectionSlider(options=RATES, value=defaults["lr"], description="lr", **WIDE),
+        "sampling": _stops("sampling", ["sequential", "random"], defaults["sampling"]),
+        "cell": _stops("cell", list(LAYERS), defaults["cell"]),
+        "lr": _stops("lr", RATES, defaults["lr"]),
         "num_epochs": int_slider("num_epochs", defaults["num_epochs"], 10, 500, 10),
     }
 
 
-def _toggles(description, options, value):
-    """A labelled row of buttons, one of them pressed."""
-    style = {"description_width": "8em", "button_width": "6em"}
-    return ipywidgets.ToggleButtons(options=options, value=value, description=description, style=style)
+def _stops(description, options, value):
+    """A labelled slider with a stop for each option."""
+    style, layout = {"description_width": "8em"}, {"width": "28em"}
+    return ipywidgets.SelectionSlider(options=options, value=value, description=description, style=style, layout=layout)
 
 
 def _mark_as_reported(task):
