@@ -9,7 +9,7 @@ from statistics import median
 
 import torch
 
-from benchmarks import quality, speed
+from benchmarks import quality, recipe, speed
 from course_utils import try_gpu
 from course_utils.devices import describe
 
@@ -59,7 +59,7 @@ def as_table(results):
 
 
 def main():
-    samples = {**speed.measure(), **quality.measure()}
+    samples = {**speed.measure(), **recipe.measure(), **quality.measure()}
     medians, spreads = summarise(samples)
     results = {"machine": machine(), **medians, "spread": spreads}
     (FOLDER / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -21,7 +21,7 @@ class Lab(ipywidgets.VBox):
     def __init__(self, controls):
         self._lock = threading.RLock()  # JupyterLab delivers slider moves in a second thread while a cell runs
         self._stale = True
-        self.picture = ipywidgets.Image(format="png")
+        self.picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start"})  # not stretched
         self.errors = ipywidgets.HTML()
         self.controls = controls
         for name, control in controls.items():
@@ -101,7 +101,11 @@ def int_slider(description, value, low, high, step=1):
 
 
 def choice(description, options, value=None):
-    """A labelled drop-down list."""
-    value = options[0] if value is None else value
-    style, layout = {"description_width": "8em"}, {"width": "28em"}
-    return ipywidgets.Dropdown(options=options, value=value, description=description, style=style, layout=layout)
+    """A labelled slider over a few names; in JupyterLab a focused drop-down list loses its keys to the notebook."""
+    return ipywidgets.SelectionSlider(
+        options=options,
+        value=options[0] if value is None else value,
+        description=description,
+        style={"description_width": "8em"},
+        layout={"width": "28em"},
+    )

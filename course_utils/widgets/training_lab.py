@@ -69,7 +69,6 @@ class TrainingLab(Lab):
                           "num_epochs": 100}  # fmt: skip
         self.status, self.sample, self.table = (ipywidgets.HTML() for _ in range(3))
         super().__init__(_controls(self._defaults))
-        self.picture.layout.align_self = "flex-start"  # at its own size, not blurred to the page's width
         self.children = [*self.children[:-1], self.sample, self.table, self.errors]
         self._take_turn()
 
