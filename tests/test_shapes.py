@@ -54,26 +54,26 @@ class OnlyLayer(RNNModel):
 @pytest.fixture
 def said(monkeypatch):
     """The words on the pictures, in the order in which they were drawn."""
-    texts, words = [], plots._Sketch.words
+    texts, words = [], plots.network.Sketch.words
 
     def listen(sketch, x, y, text, *args, **style):
         texts.append(text)
         words(sketch, x, y, text, *args, **style)
 
-    monkeypatch.setattr(plots._Sketch, "words", listen)
+    monkeypatch.setattr(plots.network.Sketch, "words", listen)
     return texts
 
 
 @pytest.fixture
 def sheets(monkeypatch):
     """(rows, columns, width, height) of every matrix drawn."""
-    drawn, draw_sheet = [], plots._draw_sheet
+    drawn, draw_sheet = [], plots.shapes._draw_sheet
 
     def listen(sketch, x, y, *size):
         drawn.append(size)
         draw_sheet(sketch, x, y, *size)
 
-    monkeypatch.setattr(plots, "_draw_sheet", listen)
+    monkeypatch.setattr(plots.shapes, "_draw_sheet", listen)
     return drawn
 
 
