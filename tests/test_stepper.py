@@ -241,14 +241,6 @@ def test_distributions_shares_one_scale_between_its_panels():
         assert panel.get_ylim() == (0, 1)
 
 
-def test_prefix_curve_shows_lengths_and_baselines():
-    (axes,) = plots.prefix_curve([1, 2, 5], [9.0, 8.0, 7.5], {"bigram": 8.5}).axes
-    curve, baseline = axes.lines
-    assert list(zip(*curve.get_data(), strict=True)) == [(1, 9.0), (2, 8.0), (5, 7.5)]
-    assert set(baseline.get_ydata()) == {8.5}
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "5"]
-
-
 def test_the_static_picture_stands_beside_the_widget(drawn_lab):
     bundle = drawn_lab._repr_mimebundle_()
     assert {"image/png", "application/vnd.jupyter.widget-view+json"} <= set(bundle)
