@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import os
 import queue
+import socket
 import tempfile
 import threading
 import urllib.error
@@ -129,6 +130,7 @@ def _fetch(url, timeout):
         raise DownloadError(f"The Time Machine was not downloaded: no answer within {timeout:g} seconds") from None
     if isinstance(answer, Exception):
         reason = answer if isinstance(answer, urllib.error.HTTPError) else getattr(answer, "reason", answer)
+        reason = "there is no connection" if isinstance(reason, socket.gaierror) else reason  # no name server answers
         raise DownloadError(f"The Time Machine was not downloaded: {reason}") from answer
     return answer
 

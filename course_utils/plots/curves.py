@@ -24,8 +24,9 @@ class TrainingCurves:
             axes.axhline(perplexity, color=GREY, linestyle=":", linewidth=1)
             axes.annotate(f"{name} {perplexity:.1f}", (1, perplexity), xycoords=("axes fraction", "data"), ha="right",
                           va="bottom", fontsize=8, color=GREY)  # fmt: skip
-        axes.set(xlabel="epoch", ylabel="perplexity", yscale="log", xlim=(0, max(last_epoch, 1)), ylim=(1, 40))
+        axes.set(xlabel="epoch", ylabel="perplexity", yscale="log", xlim=(0, max(last_epoch, 1)))
         axes.set_yticks([1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000])
+        axes.set_ylim(1, 40)  # after the ticks, which would widen it
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.legend(loc="lower left", frameon=False)
