@@ -38,7 +38,7 @@ lock: setup-test     ## write both lock files anew from pyproject.toml
 bench: setup-test    ## measure the figures of the README
 	@$(BIN)/python -m benchmarks
 
-experiments: setup   ## measure the stored tables anew, about 20 minutes (some of them: ARGS="sampling_story")
+experiments: setup   ## measure the stored tables anew, about 20 minutes (one of them: ARGS="windows_time_machine")
 	@$(BIN)/python tools/run_experiments.py $(ARGS)
 
 clean:               ## remove the environment

@@ -55,10 +55,8 @@ def _arms(max_tokens, tokens, held_out, vocab_size, **options):
 TABLES = {
     "windows_time_machine": ("time_machine", windows_calls),
     "sampling_time_machine": ("time_machine", sampling_calls),
-    "windows_story": ("story", windows_calls),
-    "sampling_story": ("story", sampling_calls),
 }
-TITLES = {"time_machine": "The Time Machine", "story": "the course's own story"}
+TITLES = {"time_machine": "The Time Machine"}
 
 
 def measure(call, *text):

@@ -1,0 +1,226 @@
+"""Question 7: order and state of the windows are independent, and what each costs."""
+
+import contextlib
+import io
+import itertools
+import math
+import statistics
+
+import common  # noqa: F401 (one thread)
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from course_utils import plots
+from course_utils.experiments import sampling, stored
+from course_utils.experiments.sampling import ARMS, ArmRun, Windows
+from course_utils.loaders import SeqDataLoader, load_data_time_machine
+from course_utils.models import RNNModel
+from course_utils.training import evaluate, train_epoch
+
+
+@pytest.fixture(scope="module")
+def story():
+    """Training tokens, held-out tokens and vocabulary size."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        train_iter, vocab = load_data_time_machine(32, 35, max_tokens=-1, corpus="story")
+    return train_iter.corpus, train_iter.held_out, len(vocab)
+
+
+@pytest.fixture(scope="module")
+def short_windows(story):
+    """Every arm trained once on the story, in windows of 5: arm -> `ArmRun`."""
+    options = {"num_steps": 5, "batch_size": 224, "layer": nn.GRU, "num_hiddens": 64, "num_epochs": 4, "lr": 0.02}
+    return {run.arm: run for run in sampling.sampling_arms(*story, **options)}
+
+
+def follow(batches):
+    """Whether each row of a batch goes on where the same row of the batch before stopped."""
+    return all(torch.equal(before[1][:, -1], after[0][:, 0]) for before, after in itertools.pairwise(batches))
+
+
+@pytest.mark.parametrize(("arm", "order", "carried"), [(name, *arm) for name, arm in ARMS.items()])
+def test_the_order_decides_the_batches_and_carrying_decides_the_states(arm, order, carried, monkeypatch):
+    tokens, begun = torch.arange(200), []
+    begin_state = RNNModel.begin_state
+    monkeypatch.setattr(RNNModel, "begin_state", lambda *a, **k: begun.append(1) or begin_state(*a, **k))
+    torch.manual_seed(0)
+    windows = Windows(tokens, 3, 4, order, carried)
+    assert follow(list(windows)) == (order == "sequential")
+    net = RNNModel(nn.RNN(200, 4), 200)
+    train_epoch(net, windows, torch.optim.SGD(net.parameters(), 0.1), "cpu")
+    assert len(begun) == (1 if carried else len(list(windows)))
+
+
+def test_sequential_and_carried_is_the_course_s_own_training(story):
+    run = sampling.train_arm("sequential", True, *story, num_epochs=1, num_hiddens=8)
+    torch.manual_seed(0)
+    net = RNNModel(nn.RNN(story[2], 8), story[2])
+    perplexity = train_epoch(net, SeqDataLoader(story[0], 32, 35), torch.optim.Adam(net.parameters(), 0.005), "cpu")
+    assert (run.training_perplexity, run.held_out) == (perplexity, evaluate(net, story[1], "cpu"))
+
+
+def test_perplexity_by_position_equals_a_loop_over_windows():
+    torch.manual_seed(0)
+    net, tokens = RNNModel(nn.GRU(6, 8), 6), torch.randint(6, (40,))
+    losses = torch.zeros(3)
+    for start in range(37):
+        logits, _ = net(tokens[None, start : start + 3], net.begin_state("cpu", 1))
+        losses += F.cross_entropy(logits, tokens[start + 1 : start + 4], reduction="none").detach()
+    for rows in (7, 100):
+        measured = sampling.perplexity_by_position(net, tokens, "cpu", 3, rows)
+        assert torch.allclose(torch.tensor(measured), (losses / 37).exp(), rtol=1e-5)
+    assert math.isclose(sampling.geometric_mean(measured), (losses.sum() / 111).exp().item(), rel_tol=1e-5)
+
+
+def test_a_run_reports_its_recipe_and_its_best_epoch(story):
+    tokens, held_out, vocab_size = story
+    run = sampling.train_arm("random", False, tokens[:3000], held_out, vocab_size, 8, 10, num_epochs=5, layer=nn.LSTM,
+                             num_hiddens=8, optimizer=torch.optim.SGD, lr=0.5, every=2, seed=3)  # fmt: skip
+    assert (run.arm, run.layer, run.optimizer, run.lr, run.seed) == ("random, reset", "LSTM", "SGD", 0.5, 3)
+    assert (run.num_steps, run.batch_size, run.training_tokens, run.epochs) == (10, 8, 3000, 5)
+    assert run.best_epoch in (2, 4, 5)
+    assert run.best <= run.held_out
+    assert len(run.by_position) == 10
+    assert math.isclose(run.held_out_reset, sampling.geometric_mean(run.by_position))
+
+
+def test_the_same_seed_repeats_and_leaves_the_generator_alone(story):
+    before = torch.get_rng_state()
+    options = {"num_epochs": 1, "num_hiddens": 8}
+    first, again, other = (sampling.train_arm("random", False, *story, seed=s, **options).held_out for s in (1, 1, 2))
+    assert first == again != other
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_arms_and_seeds_come_in_order(story, monkeypatch):
+    monkeypatch.setattr(sampling, "train_arm", lambda order, carried, *text, seed: (order, carried, seed))
+    runs = sampling.sampling_arms(*story, seeds=(0, 1))
+    assert runs == [(*ARMS[arm], seed) for arm in ARMS for seed in (0, 1)]
+
+
+def test_an_unknown_order_is_refused():
+    with pytest.raises(ValueError, match="'shuffled'"):
+        Windows(torch.arange(200), 3, 4, "shuffled")
+
+
+def test_random_windows_are_as_good_as_sequential_ones_if_both_are_reset(short_windows):
+    ratio = short_windows["random, reset"].held_out / short_windows["sequential, reset"].held_out
+    assert 0.95 < ratio < 1.05  # three seeds each: 5.37 to 5.55 and 5.30 to 5.46
+
+
+def test_in_short_windows_carrying_helps_and_a_stale_state_harms(short_windows):
+    perplexities = {arm: run.held_out for arm, run in short_windows.items()}
+    assert perplexities["sequential, carried"] < 0.98 * perplexities["sequential, reset"]  # measured: 0.95
+    assert perplexities["random, stale"] > 1.03 * perplexities["random, reset"]  # measured: 1.09
+
+
+def test_the_first_characters_after_a_reset_are_the_price(short_windows):
+    for run in short_windows.values():
+        assert run.by_position[0] > 1.3 * run.by_position[-1]
+        assert run.held_out < run.held_out_reset
+    at_first = {arm: run.by_position[0] for arm, run in short_windows.items()}
+    assert at_first["sequential, carried"] > 1.05 * at_first["sequential, reset"]  # it has never learnt from cold
+
+
+# The stored table of The Time Machine, and what notebook 04 says of it
+
+
+@pytest.fixture(scope="module")
+def stored_runs():
+    """Runs by recipe and arm: (training tokens, T, layer), arm -> `ArmRun`s."""
+    runs = {}
+    for run in stored.read("sampling_time_machine", ArmRun).records:
+        runs.setdefault((run.training_tokens, run.num_steps, run.layer), {}).setdefault(run.arm, []).append(run)
+    return runs
+
+
+def below(arms, low, high, field):
+    """Whether every seed of one arm is below every seed of the other."""
+    return max(getattr(run, field) for run in arms[low]) < min(getattr(run, field) for run in arms[high])
+
+
+def mean(runs, field):
+    return statistics.fmean(getattr(run, field) for run in runs)
+
+
+def test_the_table_has_all_arms_on_10_000_and_on_more_than_100_000_characters(stored_runs):
+    sizes = {tokens for tokens, _, _ in stored_runs}
+    assert min(sizes) == 10_000
+    assert max(sizes) > 100_000
+    for arms in stored_runs.values():
+        assert list(arms) == list(ARMS)
+        assert all(len(runs) >= 3 for runs in arms.values())
+
+
+@pytest.mark.parametrize("size", ["whole", 10_000])
+def test_table_with_windows_of_35_random_reads_unseen_text_better_even_with_a_stale_state(stored_runs, size):
+    tokens = max(tokens for tokens, _, _ in stored_runs) if size == "whole" else size
+    arms = stored_runs[tokens, 35, "GRU"]
+    for field in ("held_out", "best"):
+        assert below(arms, "random, reset", "sequential, reset", field)
+        assert below(arms, "random, reset", "sequential, carried", field)
+        assert mean(arms["random, stale"], field) < mean(arms["random, reset"], field)
+    assert 1.02 < mean(arms["sequential, carried"], "best") / mean(arms["random, reset"], "best") < 1.08
+
+
+def test_table_with_windows_of_5_carrying_helps_and_a_stale_state_harms(stored_runs):
+    arms = stored_runs[max(tokens for tokens, _, _ in stored_runs), 5, "GRU"]
+    for field in ("held_out", "best"):
+        assert below(arms, "sequential, carried", "random, reset", field)
+        assert below(arms, "random, reset", "random, stale", field)
+    assert 0.97 < mean(arms["random, reset"], "best") / mean(arms["sequential, reset"], "best") < 1.03
+
+
+def test_table_the_book_s_recipe_differs_much_at_its_end_and_little_in_its_best_epoch(stored_runs):
+    arms = stored_runs[10_000, 35, "RNN"]
+    assert mean(arms["sequential, carried"], "held_out") > 1.3 * mean(arms["random, reset"], "held_out")
+    assert mean(arms["sequential, carried"], "best") < 1.05 * mean(arms["random, reset"], "best")
+
+
+def test_table_a_cold_start_costs_about_eight_characters(stored_runs):
+    arms = stored_runs[max(tokens for tokens, _, _ in stored_runs), 35, "GRU"]
+    for run in arms["random, reset"]:
+        assert run.by_position[0] > 2 * run.held_out
+        assert run.by_position[7] < 1.03 * run.held_out
+        assert run.by_position[3] > 1.05 * run.held_out
+
+
+def test_table_the_training_perplexity_would_choose_the_wrong_arm(stored_runs):
+    arms = stored_runs[max(tokens for tokens, _, _ in stored_runs), 35, "GRU"]
+    assert below(arms, "sequential, carried", "random, reset", "training_perplexity")
+
+
+# Figures
+
+RUNS = [
+    ArmRun(*ARMS[arm], "GRU", 8, "Adam", 0.01, 2, 4, seed, 100 * size, 3, 5.0 + seed, 7.0 + place, 6.0 + place, 2, 8.0,
+           (9.0 + place, 8.0 + seed), 1.0) for size in (1, 2) for place, arm in enumerate(ARMS) for seed in (0, 1)
+]  # fmt: skip
+
+
+def test_sampling_arms_draws_a_panel_for_each_recipe_and_a_dot_for_each_seed():
+    picture = plots.sampling_arms(RUNS)
+    assert [axes.get_title().split()[0] for axes in picture.axes] == ["100", "200"]
+    assert [label.get_text() for label in picture.axes[0].get_yticklabels()] == list(ARMS)
+    for axes in picture.axes:
+        drawn = {line.get_label(): list(zip(*line.get_data(), strict=True)) for line in axes.lines}
+        assert drawn["held-out text"] == [(7.0 + place, place) for place in range(4) for _ in (0, 1)]
+        assert drawn["training text"] == [(5.0 + seed, place) for place in range(4) for seed in (0, 1)]
+
+
+def test_sampling_arms_marks_the_guess_in_its_row_or_not_at_all():
+    def rows(guess):
+        axes = plots.sampling_arms(RUNS, guess).axes[0]
+        return [line.get_ydata()[0] for line in axes.lines if line.get_color() == plots.PURPLE]
+
+    assert rows("random, reset") == [2]
+    assert rows("no difference") == rows(None) == []
+
+
+def test_cold_starts_draws_the_mean_of_the_seeds_at_each_place():
+    axes = plots.cold_starts(RUNS[:8]).axes[0]
+    lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+    assert lines["trained random, stale"] == [12.0, 8.5]
+    assert lines["sequential, carried, reading on"] == [7.0, 7.0]
