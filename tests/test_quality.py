@@ -1,5 +1,8 @@
 """How far can we go: the recipes' parts, and that each learns, in seconds; the full runs are in `make bench`."""
 
+import json
+from pathlib import Path
+
 import torch
 from common import STORY
 from torch import nn
@@ -77,3 +80,20 @@ def test_more_dropout_than_all_learns_nothing_of_the_text():
         tokens[:10_000], tokens[30_000:], len(vocab), CPU, num_epochs=2, num_hiddens=16, dropout=1.0
     )
     assert reached.held_out > baselines(tokens[:10_000], tokens[30_000:], len(vocab))["bigram"]
+
+
+def test_the_stored_numbers_of_the_last_notebook_are_the_benchmark_s():
+    """Each row of its table ends in a perplexity and seconds: the rounded medians of benchmarks/results.json."""
+    root = Path(__file__).parents[1]
+    results = json.loads((root / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    notebook = (root / "notebooks" / "06_long_sequences.ipynb").read_text(encoding="utf-8")
+    for name in (
+        "heldout_perplexity_book_recipe",
+        "heldout_perplexity_book_60s",
+        "validation_perplexity_d2l_en_recipe",
+        "validation_perplexity_d2l_en_split_20s",
+    ):
+        perplexity = f"{results[name]:.0f}" if results[name] > 20 else f"{results[name]:.1f}"
+        assert f"| {perplexity} | {results['seconds_' + name]:.0f} |" in notebook, name
+    assert results["heldout_perplexity_book_60s"] <= 4.8
+    assert results["validation_perplexity_d2l_en_split_20s"] <= 6.4
