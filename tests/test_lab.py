@@ -1,6 +1,7 @@
 """What all labs share: pictures that follow the controls, errors that are seen, and no update lost between threads."""
 
 import base64
+import struct
 import threading
 import time
 
@@ -13,7 +14,7 @@ from course_utils.widgets.lab import FunctionLab, Lab, choice, int_slider
 
 
 class Bytes(bytes):
-    def png(self):
+    def png(self, dpi):
         return bytes(self)
 
 
@@ -30,6 +31,18 @@ class Counter(Lab):
         if number == 13:
             raise ArithmeticError("no <b>13</b>, please")
         return Bytes(f"{number} {word}".encode())
+
+
+class Sized(Counter):
+    """Its picture names the dots per inch it was asked for."""
+
+    def draw(self):
+        return SizedPicture()
+
+
+class SizedPicture:
+    def png(self, dpi):
+        return b"%d dpi" % dpi
 
 
 class Slow(Counter):
@@ -84,8 +97,26 @@ def test_the_picture_follows_the_controls():
 
 def test_controls_are_attributes_above_the_picture():
     lab = Counter()
-    assert lab.children == (lab.number, lab.word, lab.picture, lab.errors)
+    assert lab.children[:-1] == (lab.number, lab.word, lab.picture, lab.errors, lab.presenter)
     assert lab.controls == {"number": lab.number, "word": lab.word}
+
+
+def test_the_presenter_switch_enlarges_the_picture_and_the_type():
+    lab = Sized()
+    small, css = lab.picture.value, lab.children[-1]
+    lab.presenter.value = True
+    assert (small, lab.picture.value) == (b"100 dpi", b"150 dpi")
+    assert set(lab._dom_classes) == {"course-lab", "course-presenter"}
+    lab.presenter.value = False
+    assert (lab.picture.value, lab._dom_classes) == (small, ("course-lab",))
+    assert ".course-presenter" in css.value
+    assert css.layout.display == "none"
+
+
+def test_a_larger_picture_shows_the_same_in_more_dots():
+    for picture in (plots.text_windows(["to th", "e sea"]), plots.unrolled_picture(3)):
+        sizes = [struct.unpack(">II", picture.png(dpi)[16:24]) for dpi in (100, 150)]  # width, height of a PNG
+        assert sizes[1] == tuple(round(1.5 * length) for length in sizes[0])
 
 
 def test_an_error_is_shown_and_raised_and_goes_away():

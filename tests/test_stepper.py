@@ -29,7 +29,7 @@ class FakePicture:
     def __init__(self, snapshot):
         self.snapshot = snapshot
 
-    def png(self):
+    def png(self, dpi):
         return repr(self.snapshot).encode()
 
 
@@ -145,7 +145,7 @@ def test_a_bad_prefix_gets_a_sentence_and_loses_nothing(lab, monkeypatch, prefix
 
 
 def test_what_is_wrong_stands_between_the_controls_and_the_picture(lab):
-    assert lab.children[-2:] == (lab.errors, lab.picture)
+    assert lab.children[-4:-2] == (lab.errors, lab.picture)
 
 
 def test_other_errors_are_shown_and_raised(lab, monkeypatch):

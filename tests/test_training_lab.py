@@ -18,7 +18,7 @@ from course_utils.widgets.training_lab import TrainingLab
 
 
 class FakePicture:
-    def png(self):
+    def png(self, dpi):
         return b"a picture"
 
 

@@ -27,10 +27,10 @@ class Picture(Figure):
     def __init__(self, width=6.5, height=3.6):
         super().__init__(figsize=(width, height), dpi=100, layout="constrained")
 
-    def png(self):
-        """The picture as PNG bytes."""
+    def png(self, dpi=100):
+        """The picture as PNG bytes; more dots per inch make it larger."""
         buffer = io.BytesIO()
-        self.savefig(buffer, format="png")
+        self.savefig(buffer, format="png", dpi=dpi)
         return buffer.getvalue()
 
     def _repr_png_(self):

@@ -99,7 +99,7 @@ def _draw_cells(axes, values, rows, colours, low, high):
 
 def _draw_letters(axes, tokens, y, size):
     """One letter at each of the places (0, y), (1, y), ...: a single artist, ten times faster than a text for each."""
-    scale = Affine2D().scale(axes.figure.dpi / 72)
+    scale = Affine2D().scale(1 / 72) + axes.figure.dpi_scale_trans  # points to pixels, at any resolution
     places = [(number, y) for number in range(len(tokens))]
     paths = [_letter(token, size) for token in tokens]
     letters = PathCollection(paths, offsets=places, offset_transform=axes.transData, color="black", linewidth=0)

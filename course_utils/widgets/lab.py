@@ -7,12 +7,19 @@ import traceback
 
 import ipywidgets
 
+DPI = {False: 100, True: 150}  # of the picture, by the presenter switch
+LARGE_TYPE = """<style>
+.course-presenter {--jp-widgets-font-size: 20px; --jp-widgets-inline-height: 40px; --jp-widgets-radio-item-height: 36px}
+.course-presenter pre, .course-presenter table {font-size: 20px}
+</style>"""
+
 
 class Lab(ipywidgets.VBox):
     """A column of controls over a picture that `update()` draws anew whenever a control changes.
 
     A subclass implements `draw()`, which reads the controls and returns a `plots.Picture`. Every control becomes a
-    public attribute of its name. An error in a callback is shown below the picture and raised again.
+    public attribute of its name. An error in a callback is shown below the picture and raised again. Every lab has a
+    switch `presenter`, which enlarges all type for a projector.
 
     Args:
         controls: name -> ipywidgets control with a `value`.
@@ -21,18 +28,26 @@ class Lab(ipywidgets.VBox):
     def __init__(self, controls):
         self._lock = threading.RLock()  # JupyterLab delivers slider moves in a second thread while a cell runs
         self._stale = True
-        self.picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start"})  # not stretched
+        self.picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start", "max_width": "100%"})
         self.errors = ipywidgets.HTML()
+        self.presenter = ipywidgets.Checkbox(False, description="presenter: larger type", indent=False)
+        self.presenter.observe(self._on_presenter, names="value")
         self.controls = controls
         for name, control in controls.items():
             setattr(self, name, control)
             control.observe(self._on_change, names="value")
-        super().__init__([*self.arrange(), self.picture, self.errors])
+        style = ipywidgets.HTML(LARGE_TYPE, layout={"display": "none"})
+        super().__init__([*self.arrange(), self.picture, *self.below(), self.presenter, style])
+        self.add_class("course-lab")
         self.update()
 
     def arrange(self):
         """Return the widgets above the picture; here every control on a line of its own."""
         return list(self.controls.values())
+
+    def below(self):
+        """Return the widgets below the picture; here the place for an error."""
+        return [self.errors]
 
     def draw(self):
         """Return the `plots.Picture` that belongs to the controls' values."""
@@ -44,7 +59,7 @@ class Lab(ipywidgets.VBox):
         with self._lock, self.guard():
             if self._stale:
                 self._stale = False  # before the controls are read: a change from here on asks for one more picture
-                self.picture.value = self.draw().png()
+                self.picture.value = self.draw().png(DPI[self.presenter.value])
                 self.errors.value = ""
 
     def guard(self):
@@ -52,6 +67,10 @@ class Lab(ipywidgets.VBox):
         return _Shown(self.errors)
 
     def _on_change(self, change):
+        self.update()
+
+    def _on_presenter(self, change):
+        (self.add_class if change["new"] else self.remove_class)("course-presenter")
         self.update()
 
     def _repr_mimebundle_(self, **kwargs):

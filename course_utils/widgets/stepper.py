@@ -44,16 +44,18 @@ class PredictionStepper(Lab):
         self.run = self._button(f"run {RUN_LENGTH}", f"write {RUN_LENGTH} characters", RUN_LENGTH)
         self.reset = self._button("reset", "go back to the prefix and the seed", None)
         super().__init__(_controls(prefix, len(vocab)))
-        *rows, picture, errors = self.children
-        self.children = [*rows, errors, picture]  # what is wrong with a prefix stands near it
 
     def arrange(self):
+        """Prefix and buttons, two rows of sliders, the text; what is wrong with a prefix stands near it."""
         rows = (
             [self.prefix, self.step, self.run, self.reset],
             [self.temperature, self.top_k],
             [self.seed, self.look_back],
         )
-        return [*(ipywidgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in rows), self.output]
+        return [*(ipywidgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in rows), self.output, self.errors]
+
+    def below(self):
+        return []
 
     @property
     def text(self):

@@ -69,7 +69,6 @@ class TrainingLab(Lab):
                           "num_epochs": 100}  # fmt: skip
         self.status, self.sample, self.table = (ipywidgets.HTML() for _ in range(3))
         super().__init__(_controls(self._defaults))
-        self.children = [*self.children[:-1], self.sample, self.table, self.errors]
         self._take_turn()
 
     @property
@@ -213,6 +212,10 @@ class TrainingLab(Lab):
         controls = list(self.controls.values())
         columns = ipywidgets.HBox([ipywidgets.VBox(controls[:3]), ipywidgets.VBox(controls[3:])])
         return [columns, ipywidgets.HBox([self.start, self.pause, self.stop, self.reset]), self.status]
+
+    def below(self):
+        """What the model writes, the table of runs, and the place for an error."""
+        return [self.sample, self.table, self.errors]
 
     def draw(self):
         """Return the picture of the latest run over the runs before it."""
