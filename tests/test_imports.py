@@ -34,6 +34,7 @@ LIBRARIES = {  # each belongs to few modules, so that the rest of the package do
     "platformdirs": {"corpora", "widgets"},  # where a text, or a guess, is kept on each operating system
     "IPython": {"live", "reference", "widgets"},
     "ipywidgets": {"widgets"},
+    "greenlet": {"widgets"},  # leaves a training loop between two batches
 }
 
 

@@ -13,8 +13,8 @@ from torch import nn
 
 from course_utils import RNNModel, SeqDataLoader, plots, train, training
 from course_utils.training import Epoch
-from course_utils.widgets import training_lab
 from course_utils.widgets.training_lab import TrainingLab
+from course_utils.widgets.training_lab import lab as training_lab
 
 
 class FakePicture:
@@ -230,6 +230,93 @@ def test_a_paused_run_can_be_stopped():
         lab.stop.click()
         assert (await lab.finished()).state == "stopped"
         assert fake.closed == 1
+
+    go(scenario())
+
+
+class LongEpochs:
+    """Epochs of very many forward passes without gradients, as in a large model's evaluation."""
+
+    def __init__(self, passes=10**9):
+        self.passes, self.done, self.closed = passes, 0, 0
+
+    @torch.no_grad()
+    def __call__(self, net, train_iter, vocab, lr, num_epochs, device, prefix):
+        for epoch in range(1, num_epochs + 1):
+            yield self.train(net, epoch)
+
+    def train(self, net, epoch):
+        try:
+            for _ in range(self.passes):
+                net(torch.zeros(1, 1, dtype=torch.long), net.begin_state(torch.device("cpu"), 1))
+                self.done += 1
+        finally:
+            self.closed += 1
+        return Epoch(epoch, 10.0, 1000.0)
+
+
+@pytest.fixture
+def short_slices(monkeypatch):
+    monkeypatch.setattr(training_lab, "SECONDS_OF_A_SLICE", 0.001)
+
+
+@pytest.mark.usefixtures("short_slices")
+def test_a_stop_within_an_epoch_takes_effect_at_once():
+    async def scenario():
+        long = LongEpochs()
+        lab = QuietLab(long)
+        lab.start.click()
+        await until(lambda: long.done)
+        assert torch.is_grad_enabled()  # for whoever computes between two slices
+        lab.num_hiddens.value = 64
+        assert "num_hiddens 256 → 64" in lab.status.value
+        lab.stop.click()
+        run = await lab.finished()
+        done = long.done
+        await turns()
+        assert (run.state, lab.history, long.closed, long.done) == ("stopped", [], 1, done)
+        assert not run.net._forward_pre_hooks
+
+    go(scenario())
+
+
+@pytest.mark.usefixtures("short_slices")
+def test_a_pause_within_an_epoch_takes_effect_at_its_end():
+    async def scenario():
+        long = LongEpochs(passes=100)
+        lab = QuietLab(long)
+        lab.start.click()
+        await until(lambda: long.done)
+        lab.pause.click()
+        await until(lambda: lab.history)
+        await turns()
+        assert (len(lab.history), long.done, lab.runs[-1].state) == (1, 100, "paused")
+        lab.stop.click()
+        assert (await lab.finished()).state == "stopped"
+
+    go(scenario())
+
+
+@pytest.mark.usefixtures("short_slices")
+def test_an_interrupt_within_a_long_epoch_ends_the_run():
+    async def scenario():
+        long = LongEpochs()
+        lab = QuietLab(long)
+        lab.start.click()
+        await until(lambda: long.done > 10)
+        lab.net.register_forward_pre_hook(lambda *_: signal.raise_signal(signal.SIGINT))
+        assert (await lab.finished()).state == "interrupted"
+        assert long.closed == 1
+
+    go(scenario())
+
+
+def test_the_time_spent_is_that_of_the_epochs():
+    async def scenario():
+        lab = QuietLab(FakeEpochs(at=3, happens=lambda: time.sleep(0.2)))
+        lab.start.click()
+        run = await lab.finished()
+        assert 0.2 <= run.seconds < 60
 
     go(scenario())
 

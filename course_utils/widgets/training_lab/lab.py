@@ -1,7 +1,8 @@
-"""The training lab: choose settings, train, and compare the runs, while the page stays alive.
+"""The lab itself: controls, buttons, and the task that trains.
 
 One asyncio task on the kernel's loop trains, and only that loop's thread changes a run. Buttons and sliders, which
-JupyterLab may deliver in another thread, pass their wish to the loop; the task looks at it after every epoch.
+JupyterLab may deliver in another thread, pass their wish to the loop; the task looks at it after every epoch, and in
+long epochs between two forward passes.
 
 Dimensions: T time steps (`num_steps`), B batch size, V vocabulary, H hidden units.
 """
@@ -25,13 +26,15 @@ from course_utils.devices import try_gpu
 from course_utils.loaders import SeqDataLoader, load_data_time_machine
 from course_utils.models import RNNModel
 from course_utils.widgets.lab import Lab, int_slider
-from course_utils.widgets.runs import Run, samples, table
+from course_utils.widgets.training_lab.runs import Run, samples, table
+from course_utils.widgets.training_lab.slices import Slices
 
 LAYERS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
 RATES = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
 SECONDS_BETWEEN_PICTURES = 0.25
 DRAWING_SHARE = 0.2  # of the time, at most; the rest is for training
-SECONDS_FOR_THE_PAGE = 0.005  # after every epoch, so that the loop hears of a button
+SECONDS_OF_A_SLICE = 0.1  # a longer epoch is left in the middle
+SECONDS_FOR_THE_PAGE = 0.005  # after every slice, so that the loop hears of a button
 NUM_GHOSTS = 4
 
 
@@ -150,17 +153,30 @@ class TrainingLab(Lab):
             self._redraw()
 
     async def _one_epoch(self, run, records):
-        start = time.perf_counter()
-        with _on_interrupt(signal.default_int_handler):  # KeyboardInterrupt, even within a student's endless loop
-            record = next(records, None)
+        """Ask for the next record, slice by slice; a stop takes effect after a slice, a pause after the epoch."""
+        epoch = Slices(functools.partial(next, records, None), SECONDS_OF_A_SLICE)
+        hook = run.net.register_forward_pre_hook(epoch.breathe)
+        try:
+            while run.active and not epoch.ended:
+                start = time.perf_counter()
+                with _on_interrupt(signal.default_int_handler):  # KeyboardInterrupt, even in a student's endless loop
+                    epoch.go_on()
+                if epoch.ended:
+                    self._take(run, epoch.result)
+                await asyncio.sleep(SECONDS_FOR_THE_PAGE)
+                run.seconds += time.perf_counter() - start
+        finally:
+            epoch.give_up()
+            hook.remove()
+
+    def _take(self, run, record):
+        """Keep what an epoch brought; None says that there is no other."""
         if record is None:
             run.state = "finished"
-        else:
-            run.history.append(record)
-            with _on_interrupt(self._interrupted):
-                self._redraw_if_due()
-            await asyncio.sleep(SECONDS_FOR_THE_PAGE)
-        run.seconds += time.perf_counter() - start
+            return
+        run.history.append(record)
+        with _on_interrupt(self._interrupted):
+            self._redraw_if_due()
 
     def _interrupted(self, *signal_and_frame):
         if self.active:
