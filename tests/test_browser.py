@@ -33,6 +33,10 @@ SETTINGS = {
     "apputils-extension/notification": '{"fetchNews": "false"}',  # no question about news
     "notebook-extension/tracker": '{"windowingMode": "none"}',  # every cell is in the page, also out of sight
 }
+PLACES = {
+    "JUPYTER_CONFIG_DIR": "config", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+    "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython", "XDG_DATA_HOME": "data",
+}  # fmt: skip
 WINDOW = {"width": 1280, "height": 900}
 SECONDS = 1_000  # playwright counts in milliseconds
 PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(each => each.textContent)"
@@ -66,9 +70,7 @@ def served(command, home):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    places = {"JUPYTER_CONFIG_DIR": "config", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "spaces",
-              "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython", "XDG_DATA_HOME": "data"}  # fmt: skip
-    environment = student_environment() | {name: str(home / folder) for name, folder in places.items()}
+    environment = student_environment() | {name: str(home / folder) for name, folder in PLACES.items()}
     environment["PYTHONPATH"] = str(PROJECT)
     command = [sys.executable, "-m", *command, "--no-browser", f"--port={port}"]
     with open(home / "server.log", "a", encoding="utf-8") as log:
