@@ -192,9 +192,8 @@ def promised_errors(path):
 
 def fingerprint(lab):
     """A hash of the lab's picture as the page shows it."""
-    data = lab.locator("img").first.evaluate(
-        "async image => [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())]"
-    )
+    read = "async image => [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())]"
+    data = lab.locator("img").first.evaluate(read, timeout=10 * SECONDS)
     return hashlib.sha256(bytes(data)).hexdigest()
 
 

@@ -1,0 +1,145 @@
+"""Does the suite notice? A copy of the course is broken in one line, and the tests that readers trust must turn red.
+
+The copy without a break must be green: else red would prove nothing.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from nbval_guard import student_environment
+from test_browser import CHROMIUM
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("course_utils", "notebooks", "tests", "tools", "conftest.py", "pyproject.toml")
+START, SHAPES, MODEL = (
+    f"notebooks/{name}.ipynb" for name in ("00_start_here", "01_hidden_state_shapes", "03_rnn_model")
+)
+LAB, FORWARD = "course_utils/widgets/lab.py", "X = F.one_hot(inputs.T.long(), self.vocab_size).float()"
+
+
+class Break(NamedTuple):
+    """One broken line of a file, the tests that are run, and words that must stand in their report."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+    tests: str
+    words: str
+
+
+BREAKS = [
+    Break(
+        "a callback that fails",
+        LAB,
+        "        return self.function(**{",
+        "        return 1 / (not self.picture.value) and self.function(**{",
+        START,
+        "ZeroDivisionError",
+    ),
+    Break(
+        "a callback that fails and keeps it to itself",
+        LAB,
+        "        return False\n",
+        "        return True\n",
+        "tests/test_lab.py",
+        "DID NOT RAISE",
+    ),
+    Break(
+        "a stale picture",
+        LAB,
+        "                self.picture.value = self.draw().png(DPI[self.presenter.value])\n",
+        "                self.picture.value = self.picture.value or self.draw().png(100)\n",
+        START,
+        "the picture did not follow the slider",
+    ),
+    Break("a forward without the transpose, in the cell", MODEL, FORWARD, FORWARD.replace(".T", ""), MODEL, "Error"),
+    Break(
+        "a forward without the transpose, in the package",
+        "course_utils/models.py",
+        FORWARD,
+        FORWARD.replace(".T", ""),
+        "tests/test_shown_code.py tests/test_models.py",
+        "inputs.T.long()",
+    ),
+    Break(
+        "an error in a thread that nobody waits for",
+        LAB,
+        "    def _on_change(self, change):\n",
+        "    def _on_change(self, change):\n        threading.Thread(target=lambda: 1 / 0).start()\n",
+        START,
+        "Exception in thread",
+    ),
+    Break(
+        "a control that nobody listens to",
+        "course_utils/widgets/shapes.py",
+        "        self.record = layer_shapes(",
+        "        self.record = getattr(self, 'record', None) or layer_shapes(",
+        SHAPES,
+        "AssertionError",
+    ),
+    Break(
+        "a training lab that forgets its records",
+        "course_utils/widgets/training_lab/lab.py",
+        "        run.history.append(record)\n",
+        "",
+        "tests/test_training_lab.py -k consumes_all_epochs",
+        "AssertionError",
+    ),
+    Break(
+        "a picture that is not in the page",
+        LAB,
+        "        super().__init__([*self.arrange(), self.picture, ",
+        "        super().__init__([*self.arrange(), ",
+        "tests/test_browser.py -k 'jupyterlab and 00'",
+        "img",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("course")
+    for name in COPIED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    return folder
+
+
+def run(course, *tests):
+    """Run tests of the copy; return pytest's exit code and what it printed."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    environment = student_environment() | {"PYTHONPATH": str(course)}
+    done = subprocess.run(command, cwd=course, env=environment, capture_output=True, text=True, timeout=600)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_whole_copy_is_green_and_is_what_runs(course):
+    code, report = run(course, START, "tests/test_lab.py")
+    assert code == 0, report
+    where = [sys.executable, "-c", "import course_utils; print(course_utils.__file__)"]
+    environment = {**os.environ, "PYTHONPATH": str(course)}
+    found = subprocess.run(where, cwd=course / "notebooks", env=environment, capture_output=True, text=True, check=True)
+    assert Path(found.stdout.strip()).is_relative_to(course)
+
+
+@pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.name)
+def test_a_break_turns_the_suite_red(course, broken):
+    if "browser" in broken.tests and CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine")
+    path = course / broken.file
+    healthy = path.read_text(encoding="utf-8")
+    assert healthy.count(broken.before) == 1, "the line to break is not there any more, or not unique"
+    path.write_text(healthy.replace(broken.before, broken.after), encoding="utf-8")
+    try:
+        code, report = run(course, *shlex.split(broken.tests))
+    finally:
+        path.write_text(healthy, encoding="utf-8")
+    assert code == pytest.ExitCode.TESTS_FAILED, report
+    assert broken.words in report, report
