@@ -7,6 +7,7 @@ from course_utils.plots.curves import RunCurves, TrainingCurves, training_curves
 from course_utils.plots.grids import dependence_grids, dependence_maps, text_windows, token_grids
 from course_utils.plots.layout import ARM_NAMES, batch_against_time, layout_runs, loss_ways, steps_against_layers
 from course_utils.plots.memory import clippings, gradient_decays, history_costs, recalls, telescope
+from course_utils.plots.microscope import microscope
 from course_utils.plots.network import unrolled_picture
 from course_utils.plots.picture import (
     BLUE,
@@ -65,6 +66,7 @@ __all__ = [
     "layout_runs",
     "loop_sentence",
     "loss_ways",
+    "microscope",
     "prediction_steps",
     "prefix_curves",
     "readings",
