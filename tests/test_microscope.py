@@ -579,6 +579,18 @@ def test_calls_directions_and_letters_that_are_not_there_are_said(said):
     assert "no step of this call reads the chosen letter" in texts(said)
 
 
+@every_layout
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_arrow_for_each_direction_runs_along_the_time_axis(monkeypatch, layout, bidirectional):
+    arrows, received = [], look(make_read(11, bidirectional=bidirectional), layout).received
+    monkeypatch.setattr(Sketch, "arrow", lambda sketch, *ends: arrows.append(ends))
+    drawing._draw_loops(Sketch(920, 400), received, 600, 300)
+    left, top = drawing.RIGHT + 50, drawing.TOP
+    across = [(left, 310, 600, 310), (600, 317, left, 317)]
+    down = [(610, top, 610, 300), (617, 300, 617, top)]
+    assert arrows == (across if layout == "batch_first" else down)[: 1 + bidirectional]
+
+
 def test_step_0_has_bars_too(said):
     plots.microscope(look(make_read(11), "transpose", 1, 0))
     assert "bars: step 0 reads the chosen letter" in texts(said)

@@ -205,7 +205,7 @@ def _received_height(received):
 
 
 def _draw_received(sketch, record):
-    """The layer's input, axis 0 downwards, and an arrow in the direction of its loop."""
+    """The layer's input, axis 0 downwards, with arrows in the direction of its loop."""
     received = record.received
     width, height, rows, columns = _received_cell(received)
     first = f", the first of {received.calls} calls" if received.calls > 1 else ""
@@ -215,11 +215,17 @@ def _draw_received(sketch, record):
     _draw_axis_names(sketch, RIGHT + 50, (width, height), across, range(columns), down, range(rows))
     for i, j in itertools.product(range(rows), range(columns)):
         _draw_place(sketch, record, i, j, (RIGHT + 50 + j * width, TOP + i * height, width, height))
-    right, bottom = RIGHT + 50 + columns * width, TOP + rows * height
-    if received.time_axis:
-        sketch.arrow(RIGHT + 50, bottom + 10, right, bottom + 10)
-    else:
-        sketch.arrow(right + 10, TOP, right + 10, bottom)
+    _draw_loops(sketch, received, RIGHT + 50 + columns * width, TOP + rows * height)
+
+
+def _draw_loops(sketch, received, right, bottom):
+    """An arrow along the time axis for each direction in which the layer reads."""
+    for i in range(1 + received.bidirectional):
+        if received.time_axis:
+            start, end = (RIGHT + 50, bottom + 10 + 7 * i), (right, bottom + 10 + 7 * i)
+        else:
+            start, end = (right + 10 + 7 * i, TOP), (right + 10 + 7 * i, bottom)
+        sketch.arrow(*(end + start if i else start + end))
 
 
 def _loop_sentence(received, rows, columns):
