@@ -8,7 +8,7 @@ import time
 from IPython.display import Image, display
 
 from course_utils import plots, training
-from course_utils.devices import describe
+from course_utils.devices import ThreadWatch, describe
 
 SECONDS_BETWEEN_PICTURES = 0.25
 
@@ -64,10 +64,11 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
     last = first + num_epochs - 1
     run = training.epochs(net, train_iter, vocab, lr, num_epochs, device, prefix, every, first)
     live = LivePlot(_baselines(train_iter, vocab), last) if plot else None
-    start = time.perf_counter()
+    threads, start = ThreadWatch(device), time.perf_counter()
     try:
         for record in run:
             history.append(record)
+            threads.see(record.tokens_per_second)
             if live:
                 live.update(history, progress(record, first, last, time.perf_counter() - start))
     except KeyboardInterrupt:

@@ -1,9 +1,27 @@
-"""Which device is chosen and how it is called, on machines that this one is not."""
+"""Which device is chosen and how it is called, on machines that this one is not; how many threads, also in company."""
+
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from course_utils import devices, try_gpu
+from course_utils.devices import ThreadWatch, available_cores, choose_threads, quota
+
+
+@pytest.fixture(autouse=True)
+def threads(monkeypatch):
+    """No test leaves another number of threads, and none obeys the variables of this machine."""
+    before = torch.get_num_threads()
+    for name in devices.THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -47,3 +65,194 @@ def test_describe(machine, monkeypatch):
     assert devices.describe("mps") == "mps"
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert devices.describe("cpu") == "cpu (1 thread)"
+
+
+# The number of threads
+
+
+@pytest.fixture
+def cores(monkeypatch):
+    """A function that pretends to a number of cores, each count with its measured (seconds, share)."""
+
+    def pretend(count, measured):
+        monkeypatch.setattr(devices, "available_cores", lambda: count)
+        monkeypatch.setattr(devices, "measure_threads", lambda count: asked.append(count) or measured[count])
+        asked.clear()
+        return asked
+
+    asked = []
+    return pretend
+
+
+FREE = {1: (8, 1), 2: (5, 1), 4: (3, 1), 6: (2.9, 1), 8: (2.5, 1)}
+
+
+@pytest.mark.parametrize(
+    ("count", "measured", "expected"),
+    [
+        (2, FREE, 2),
+        (4, FREE, 4),
+        (6, FREE, 4),  # two more threads that gain 3 % are not worth their cores
+        (8, FREE, 8),
+        (2, {1: (8, 1), 2: (7.5, 1)}, 1),
+        (2, {1: (8, 1), 2: (5, 0.8)}, 1),  # fast for a moment, but in somebody's company
+        (4, {1: (8, 1), 2: (5, 0.7), 4: (3, 0.99)}, 4),
+        (2, {1: (8, 0.5), 2: (4, 0.5)}, 1),
+    ],
+)
+def test_a_thread_must_be_undisturbed_and_earn_its_core(cores, count, measured, expected):
+    cores(count, measured)
+    assert choose_threads() == torch.get_num_threads() == expected
+
+
+def test_one_core_is_not_measured(cores):
+    asked = cores(1, {})
+    assert choose_threads() == torch.get_num_threads() == 1
+    assert asked == []
+
+
+def test_at_most(cores):
+    asked = cores(8, FREE)
+    assert choose_threads(2) == 2
+    assert asked == [1, 2]
+
+
+@pytest.mark.parametrize("name", devices.THREAD_VARIABLES)
+def test_the_usual_variables_decide(cores, monkeypatch, name):
+    asked = cores(8, FREE)
+    monkeypatch.setenv(name, "3")
+    torch.set_num_threads(3)
+    assert choose_threads() == torch.get_num_threads() == 3
+    assert asked == []
+
+
+def test_try_gpu_chooses_threads_for_a_cpu_only(machine, cores):
+    asked = cores(2, FREE)
+    machine(gpus=1)
+    try_gpu()
+    assert asked == []
+    machine()
+    try_gpu()
+    assert torch.get_num_threads() == 2
+
+
+def test_available_cores_are_cut_to_the_quota(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3}, raising=False)
+    for granted, expected in ((math.inf, 4), (8, 4), (2.5, 2), (0.5, 1)):
+        monkeypatch.setattr(devices, "quota", lambda granted=granted: granted)
+        assert available_cores() == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, math.inf),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, math.inf),
+        ({}, math.inf),
+    ],
+)
+def test_quota(tmp_path, files, expected):
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert quota(tmp_path) == expected
+
+
+COMPANY = """
+import os, sys, time
+os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:2])
+import torch
+torch.set_num_threads({threads})
+state, weight, end = torch.ones(32, 256), torch.eye(256), time.monotonic() + 120
+print("ready", flush=True)
+while time.monotonic() < end:
+    state = torch.tanh(state @ weight)
+"""
+CHOOSE = """
+import os
+os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:2])
+from course_utils.devices import choose_threads
+print([choose_threads() for _ in range(3)])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_beside_another_training_one_thread_is_chosen(threads):
+    company = subprocess.Popen(
+        [sys.executable, "-c", COMPANY.format(threads=threads)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert company.stdout.readline() == "ready\n"
+        command = [sys.executable, "-c", CHOOSE]
+        chosen = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=100, cwd=Path(__file__).parents[1]
+        )
+        assert chosen.stdout.strip() == "[1, 1, 1]"
+        assert company.poll() is None, "nobody was there"
+    finally:
+        company.kill()
+        company.communicate()
+
+
+# The watch over a training
+
+
+@pytest.fixture
+def choices(monkeypatch):
+    """The limits with which `choose_threads` is called; it sets the next number of `plan`, a list."""
+    calls, plan = [], []
+
+    def choose(at_most=None):
+        calls.append(at_most)
+        torch.set_num_threads(plan.pop(0))
+
+    monkeypatch.setattr(devices, "choose_threads", choose)
+    torch.set_num_threads(2)
+    return calls, plan
+
+
+def test_a_steady_training_is_left_alone(choices):
+    watch = ThreadWatch("cpu")
+    for speed in (100, 120, 90, 61, 119):
+        watch.see(speed)
+    assert choices[0] == []
+
+
+def test_a_collapse_asks_for_fewer_threads_but_not_at_every_epoch(choices):
+    calls, plan = choices
+    plan += [2, 1]
+    watch = ThreadWatch("cpu", pause=0.1)
+    for speed in (100, 120, 20, 20, 20):
+        watch.see(speed)
+    assert calls == [2]
+    time.sleep(0.11)
+    watch.see(20)  # still as bad with as many threads: once more
+    assert calls == [2, 2]
+    watch.see(70)  # one thread is slower, and that is no collapse
+    assert torch.get_num_threads() == 1
+
+
+def test_after_a_while_more_threads_are_tried_again(choices):
+    calls, plan = choices
+    plan += [1, 2]
+    watch = ThreadWatch("cpu", calm=0.1)
+    for speed in (100, 20, 60, 60):
+        watch.see(speed)
+    assert calls == [2]
+    time.sleep(0.11)
+    watch.see(60)
+    assert calls == [2, 2]
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(("device", "threads"), [("cuda", 2), ("mps", 2), ("cpu", 1)])
+def test_where_there_is_nothing_to_choose_nothing_is_watched(choices, device, threads):
+    torch.set_num_threads(threads)
+    watch = ThreadWatch(device)
+    for speed in (100, 1):
+        watch.see(speed)
+    assert choices[0] == []

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from course_utils import plots, training
-from course_utils.devices import try_gpu
+from course_utils.devices import ThreadWatch, try_gpu
 from course_utils.loaders import SeqDataLoader, load_data_time_machine
 from course_utils.models import RNNModel
 from course_utils.widgets.lab import Lab, int_slider
@@ -119,6 +119,7 @@ class TrainingLab(Lab):
         self._take_turn()
         run, train_iter = self._new_run()
         self.runs.append(run)
+        self._threads = ThreadWatch(self.device)
         self._task = self._loop.create_task(self._train(run, train_iter))
         self._task.add_done_callback(_mark_as_reported)
         self._redraw()
@@ -175,6 +176,7 @@ class TrainingLab(Lab):
             run.state = "finished"
             return
         run.history.append(record)
+        self._threads.see(record.tokens_per_second)
         with _on_interrupt(self._interrupted):
             self._redraw_if_due()
 
