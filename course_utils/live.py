@@ -7,6 +7,7 @@ import time
 
 from IPython.display import Image, display
 
+from course_utils import fast as faster
 from course_utils import plots, training
 from course_utils.devices import ThreadWatch, describe
 
@@ -34,8 +35,8 @@ class LivePlot:
 
 
 def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=None, prefix="time traveller",
-          every=10):  # fmt: skip
-    """Train `net` in place with SGD and clipped gradients, showing training and held-out perplexity live.
+          every=10, recipe=training.sgd, fast=True):  # fmt: skip
+    """Train `net` in place with clipped gradients, showing training and held-out perplexity live.
 
     Interrupting the cell keeps the model and the records so far. Calling again goes on with the model; pass the
     returned `history` to go on with the curves too.
@@ -43,13 +44,16 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
     Args:
         net: a model with `forward(X, state) -> (logits, state)` and `begin_state(device, batch_size)`.
         train_iter, vocab: what `load_data_time_machine` returned.
-        lr: learning rate of SGD; the book's recipe uses 1.
+        lr: learning rate; the book's recipe uses 1, `training.one_cycle` does well with 0.01.
         num_epochs: passes over the training text.
         device: where to compute, as from `try_gpu()`.
         plot: draw the live plot.
         history: the records of an earlier call, to be continued.
         prefix: start of the sample that is written on the way.
         every: look at the held-out text and write a sample every so many epochs.
+        recipe: `training.sgd` as in the book, `training.one_cycle`, or a function of yours with the same arguments. A
+            second call begins a new cycle.
+        fast: use the faster loop of `course_utils.fast` where it applies; up to rounding its results are the same.
 
     Returns:
         A list of `training.Epoch` records.
@@ -58,11 +62,12 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
         ValueError: an argument is out of range.
         FloatingPointError: the loss became infinite or undefined; the learning rate is too large.
     """
-    training.check_training(net, train_iter, vocab, lr, num_epochs, every)  # before anything is drawn
+    training.check_training(net, train_iter, vocab, lr, num_epochs, every, recipe)  # before anything is drawn
     history = [] if history is None else history
     first = history[-1].epoch + 1 if history else 1
     last = first + num_epochs - 1
-    run = training.epochs(net, train_iter, vocab, lr, num_epochs, device, prefix, every, first)
+    train_epoch = faster.train_epoch if fast and faster.applies(net, device) else training.train_epoch
+    run = training.epochs(net, train_iter, vocab, lr, num_epochs, device, prefix, every, first, recipe, train_epoch)
     live = LivePlot(_baselines(train_iter, vocab), last) if plot else None
     threads, start = ThreadWatch(device), time.perf_counter()
     try:

@@ -65,11 +65,25 @@ class Epoch:
     sample: str | None = None
 
 
-def epochs(net, train_iter, vocab, lr, num_epochs, device, prefix="time traveller", every=10, first=1):
-    """Yield an `Epoch` after each epoch of SGD; in every tenth, the first and the last one, look at unseen text too."""
-    check_training(net, train_iter, vocab, lr, num_epochs, every)
+def sgd(net, lr, num_updates):
+    """The book's recipe: plain SGD, the same learning rate for every update."""
+    return torch.optim.SGD(net.parameters(), lr)
+
+
+def one_cycle(net, lr, num_updates):
+    """A quicker recipe: AdamW, whose learning rate rises to `lr` and then falls to almost 0."""
+    optimizer = torch.optim.AdamW(net.parameters(), lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=num_updates + 1, pct_start=0.15)
+    optimizer.register_step_post_hook(lambda *details: schedule.step())
+    return optimizer
+
+
+def epochs(net, train_iter, vocab, lr, num_epochs, device, prefix="time traveller", every=10, first=1, recipe=sgd,
+           train_epoch=train_epoch):  # fmt: skip
+    """Yield an `Epoch` after each epoch; in every tenth, the first and the last one, look at unseen text too."""
+    check_training(net, train_iter, vocab, lr, num_epochs, every, recipe)
     net.to(device)
-    optimizer = torch.optim.SGD(net.parameters(), lr)
+    optimizer = recipe(net, lr, num_epochs * len(train_iter))
     for epoch in range(first, first + num_epochs):
         start = time.perf_counter()
         perplexity = train_epoch(net, train_iter, optimizer, device)
@@ -88,12 +102,14 @@ def look(net, train_iter, vocab, device, prefix):
     return held_out, sample
 
 
-def check_training(net, train_iter, vocab, lr, num_epochs, every):
+def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe):
     """Raise ValueError with one clear sentence for anything that cannot be trained."""
     if not lr > 0:
         raise ValueError(f"lr is {lr}; the learning rate must be above 0")
     if num_epochs < 0 or every < 1:
         raise ValueError(f"num_epochs is {num_epochs} and every is {every}; they must be at least 0 and 1")
+    if not callable(recipe):
+        raise ValueError(f"recipe is {recipe!r}; it must be a function such as training.sgd or training.one_cycle")
     known = getattr(net, "vocab_size", len(vocab))
     if known != len(vocab):
         raise ValueError(f"the model knows {known} tokens, the vocabulary has {len(vocab)}; build it with len(vocab)")

@@ -15,6 +15,7 @@ FLOORS = {
     "plots": 1,
     "devices": 1,
     "training": 2,
+    "fast": 2,
     "text": 2,
     "loaders": 2,
     "reference": 2,

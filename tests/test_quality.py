@@ -43,18 +43,6 @@ def test_training_windows_of_d2l_en_end_before_the_labels_of_validation_begin():
     assert validation.windows[:, 0].min() == training.windows[:, 0].max() + 1
 
 
-def test_the_rate_rises_and_falls():
-    net = nn.Linear(1, 1)
-    optimizer, rates = quality.one_cycle(net, 0.1, 100), []
-    for _ in range(100):
-        net(torch.ones(1, 1)).backward()
-        optimizer.step()
-        rates.append(optimizer.param_groups[0]["lr"])
-    assert rates[0] < 0.01
-    assert abs(max(rates) - 0.1) < 1e-3
-    assert rates[-1] < 1e-4
-
-
 def test_d2l_en_turns_line_ends_into_spaces():
     tokens, vocab = quality.d2l_en_tokens("The Time\nMachine, 1898")
     assert "".join(vocab.to_tokens(tokens.tolist())) == "the time machine "

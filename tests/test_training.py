@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils import RNNModel, Vocab, d2l, load_data_time_machine
+from course_utils import RNNModel, Vocab, d2l, load_data_time_machine, train
 from course_utils.loaders import SeqDataLoader
 from course_utils.text import tokenize
-from course_utils.training import Epoch, baselines, detach, epochs, evaluate, train_epoch
+from course_utils.training import Epoch, baselines, detach, epochs, evaluate, one_cycle, sgd, train_epoch
 
 VOCAB = Vocab("the time traveller wrote a quick brown fox jumps over lazy dogs and vexed zebras")
 V = len(VOCAB)
@@ -351,3 +351,56 @@ def test_the_books_recipe_memorises_its_10_000_characters():
     assert unseen[-1] > 10 * training
     assert unseen[-1] > 2 * min(unseen)
     assert min(unseen) < baselines(train_iter.corpus, train_iter.held_out, len(vocab))["bigram"]
+
+
+# The recipes
+
+
+def rates(recipe, num_updates=100):
+    net = nn.Linear(1, 1)
+    optimizer, seen = recipe(net, 0.1, num_updates), []
+    for _ in range(num_updates):
+        net(torch.ones(1, 1)).backward()
+        optimizer.step()
+        seen.append(optimizer.param_groups[0]["lr"])
+    return seen
+
+
+def test_the_books_rate_stays():
+    assert set(rates(sgd)) == {0.1}
+
+
+def test_the_cycles_rate_rises_and_falls():
+    seen = rates(one_cycle)
+    top = seen.index(max(seen))
+    assert seen[0] < 0.01
+    assert seen[top] == pytest.approx(0.1, rel=0.01)
+    assert seen == sorted(seen[:top]) + sorted(seen[top:], reverse=True)
+    assert seen[-1] < 1e-4
+
+
+def test_a_cycle_ends_with_the_last_epoch():
+    used, net, train_iter = [], model(), loader()
+
+    def watched(*arguments):
+        used.append(one_cycle(*arguments))
+        return used[0]
+
+    for record in epochs(net, train_iter, VOCAB, 0.01, 4, "cpu", recipe=watched):
+        if record.epoch == 2:
+            assert used[0].param_groups[0]["lr"] > 1e-3
+    assert used[0].param_groups[0]["lr"] < 1e-6
+
+
+def test_a_recipe_that_is_no_function_is_refused():
+    with pytest.raises(ValueError, match=r"recipe is 'adam'; .* training\.one_cycle"):
+        list(epochs(model(), loader(), VOCAB, 1, 1, "cpu", recipe="adam"))
+
+
+def test_one_cycle_memorises_in_a_seventh_of_the_books_epochs():
+    train_iter, vocab = load_data_time_machine(32, 35, corpus="story")
+    torch.manual_seed(0)
+    net = RNNModel(nn.RNN(len(vocab), 256), len(vocab))
+    last = train(net, train_iter, vocab, 0.01, 70, "cpu", plot=False, recipe=one_cycle)[-1]
+    assert last.perplexity < 1.35
+    assert last.held_out_perplexity > baselines(train_iter.corpus, train_iter.held_out, len(vocab))["bigram"]

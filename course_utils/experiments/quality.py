@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from course_utils.loaders import SeqDataLoader
 from course_utils.models import RNNModel
 from course_utils.text import Vocab
-from course_utils.training import evaluate, train_epoch
+from course_utils.training import evaluate, one_cycle, train_epoch
 
 
 class DropoutModel(nn.Module):
@@ -81,14 +81,6 @@ class Windows:
     def __iter__(self):
         for rows in torch.randperm(len(self.windows)).split(self.batch_size):
             yield self.windows[rows, :-1], self.windows[rows, 1:]
-
-
-def one_cycle(net, lr, num_updates, weight_decay=0.01):
-    """Return an AdamW whose learning rate rises to `lr` and falls to 0 (Smith & Topin 2018, 1708.07120)."""
-    optimizer = torch.optim.AdamW(net.parameters(), lr, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=num_updates + 1, pct_start=0.15)
-    optimizer.register_step_post_hook(lambda *details: schedule.step())
-    return optimizer
 
 
 def whole_text(tokens, held_out, vocab_size, device, seed=0, num_epochs=23, num_hiddens=256, dropout=0.3, lr=5e-3):
