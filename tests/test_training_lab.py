@@ -29,8 +29,8 @@ class FakeEpochs:
         self.endless, self.at, self.happens = endless, at, happens
         self.calls, self.advanced, self.closed = [], 0, 0
 
-    def __call__(self, net, train_iter, vocab, lr, num_epochs, device, prefix):
-        self.calls.append((net, train_iter, vocab, lr, num_epochs, device, prefix))
+    def __call__(self, net, train_iter, vocab, lr, num_epochs, device, prefix, recipe):
+        self.calls.append((net, train_iter, vocab, lr, num_epochs, device, prefix, recipe))
         return self.records(num_epochs)
 
     def records(self, num_epochs):
@@ -120,6 +120,8 @@ def test_a_run_consumes_all_epochs_and_keeps_model_and_history():
         ("cell", "LSTM", lambda call: type(call[0].rnn).__name__),
         ("lr", 0.1, lambda call: call[3]),
         ("lr", 3.0, lambda call: call[3]),
+        ("recipe", "one cycle", lambda call: {training.one_cycle: "one cycle"}[call[7]]),
+        ("recipe", "book", lambda call: {training.sgd: "book"}[call[7]]),
         ("num_epochs", 20, lambda call: call[4]),
         ("num_epochs", 30, lambda call: call[4]),
     ],
@@ -138,6 +140,23 @@ def test_each_control_reaches_the_run(control, value, asked):
     go(scenario())
 
 
+def test_another_recipe_brings_a_rate_that_suits_it():
+    async def scenario():
+        fake = FakeEpochs()
+        lab = QuietLab(fake)
+        lab.recipe.value = "one cycle"
+        assert lab.lr.value == 0.01
+        lab.lr.value = 0.003  # and may be turned on
+        lab.start.click()
+        await lab.finished()
+        assert fake.calls[0][3] == 0.003
+        assert "one cycle" in str(lab.runs[0])
+        lab.recipe.value = "book"
+        assert lab.lr.value == 1.0
+
+    go(scenario())
+
+
 def test_the_students_own_class_and_text_are_used(tmp_path):
     class Edited(RNNModel):
         pass
@@ -149,7 +168,7 @@ def test_the_students_own_class_and_text_are_used(tmp_path):
         lab = TrainingLab(Edited, fake, corpus=text, batch_size=7, max_tokens=4_000, prefix="abc", device="cpu")
         lab.start.click()
         await lab.finished()
-        net, train_iter, vocab, _, _, device, prefix = fake.calls[0]
+        net, train_iter, vocab, _, _, device, prefix, _ = fake.calls[0]
         assert type(net) is Edited
         assert (train_iter.batch_size, len(train_iter.corpus), len(vocab)) == (7, 4_000, 6)
         assert (device, prefix) == ("cpu", "abc")
@@ -241,7 +260,7 @@ class LongEpochs:
         self.passes, self.done, self.closed = passes, 0, 0
 
     @torch.no_grad()
-    def __call__(self, net, train_iter, vocab, lr, num_epochs, device, prefix):
+    def __call__(self, net, train_iter, vocab, lr, num_epochs, device, prefix, recipe):
         for epoch in range(1, num_epochs + 1):
             yield self.train(net, epoch)
 
@@ -587,7 +606,7 @@ def test_earlier_runs_stay_in_the_picture_as_ghosts():
     assert texts[:3] == [[], ["run 1"], ["run 1", "run 2"]]
     assert texts[-1] == [f"run {number}" for number in range(2, training_lab.NUM_GHOSTS + 2)]
     curves = lab._curves
-    assert curves.axes.get_title(loc="left") == "run 6: RNN, 35 steps, 256 units, sequential, lr 1"
+    assert curves.axes.get_title(loc="left") == "run 6: RNN, 35 steps, 256 units, sequential, book, lr 1"
     lines = len(curves.axes.lines)
     lab.update()
     assert len(curves.axes.lines) == lines  # redrawing replaces the ghosts
@@ -608,6 +627,17 @@ def test_run_curves_show_current_and_earlier_run_to_scale():
     words = [text.get_text() for text in curves.axes.texts]
     assert "unigram 17.0" in words
     assert "bigram 10.0" in words
+
+
+def test_an_empty_picture_says_what_to_do():
+    curves, records = plots.RunCurves({}), [Epoch(1, 20.0, 1.0, 18.0)]
+    shown = []
+    for history, earlier in (([], []), (records, []), ([], [("run 1", records)])):
+        curves.draw(history, "", earlier)
+        shown.append(
+            [text.get_text() for text in curves.axes.texts if text.get_visible() and "Start" in text.get_text()]
+        )
+    assert shown == [["press Start: the curves grow here"], [], []]
 
 
 def test_labels_of_runs_that_end_alike_do_not_hide_each_other():

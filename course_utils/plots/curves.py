@@ -62,6 +62,9 @@ class RunCurves(TrainingCurves):
         self.axes.set_position((0.09, 0.14, 0.83, 0.78))  # the labels of the runs stand in the margin on the right
         self.axes.xaxis.get_major_locator().set_params(integer=True)
         self.axes.set_yticks([1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500])
+        self.hint = self.axes.text(
+            0.5, 0.6, "press Start: the curves grow here", transform=self.axes.transAxes, ha="center", color=GREY
+        )
 
     def draw(self, history, title="", earlier=(), last_epoch=1):
         """Show the records of `history` over those of the runs before and return the picture.
@@ -73,6 +76,7 @@ class RunCurves(TrainingCurves):
             last_epoch: where the epoch axis ends.
         """
         super().draw(history, title)
+        self.hint.set_visible(not history and not earlier)
         for artist in self.ghosts:
             artist.remove()
         self.ghosts = [artist for place, run in enumerate(earlier) for artist in self._ghost(*run, place)]

@@ -30,7 +30,8 @@ from course_utils.widgets.training_lab.runs import Run, samples, table
 from course_utils.widgets.training_lab.slices import Slices
 
 LAYERS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
-RATES = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
+RECIPES = {"book": (training.sgd, 1.0), "one cycle": (training.one_cycle, 0.01)}  # with the rate that suits it
+RATES = [0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
 SECONDS_BETWEEN_PICTURES = 0.25
 DRAWING_SHARE = 0.2  # of the time, at most; the rest is for training
 SECONDS_OF_A_SLICE = 0.1  # a longer epoch is left in the middle
@@ -53,7 +54,7 @@ class TrainingLab(Lab):
         device: where to compute; by default `try_gpu()`.
 
     Attributes:
-        num_steps, num_hiddens, sampling, cell, lr, num_epochs: the controls.
+        num_steps, num_hiddens, sampling, cell, recipe, lr, num_epochs: the controls; another recipe brings its own lr.
         runs: the `Run` records since the lab was opened or reset.
     """
 
@@ -68,10 +69,11 @@ class TrainingLab(Lab):
         self._task, self._redraw_waits, self._next_picture = None, False, 0.0
         self._loop, self._owner = _running_loop(), threading.get_ident()
         self._curves = plots.RunCurves(self._baselines())
-        self._defaults = {"num_steps": 35, "num_hiddens": 256, "sampling": "sequential", "cell": "RNN", "lr": 1.0,
-                          "num_epochs": 100}  # fmt: skip
+        self._defaults = {"num_steps": 35, "num_hiddens": 256, "sampling": "sequential", "cell": "RNN",
+                          "recipe": "book", "lr": 1.0, "num_epochs": 100}  # fmt: skip
         self.status, self.sample, self.table = (ipywidgets.HTML() for _ in range(3))
         super().__init__(_controls(self._defaults))
+        self.recipe.observe(self._on_recipe, names="value")
         self._take_turn()
 
     @property
@@ -135,8 +137,9 @@ class TrainingLab(Lab):
 
     async def _train(self, run, train_iter):
         """Consume the epochs one by one; whoever changes `run.state` decides whether there is a next one."""
+        recipe, _ = RECIPES[run.settings["recipe"]]
         records = self.epochs(run.net, train_iter, self.vocab, run.settings["lr"], run.settings["num_epochs"],
-                              self.device, prefix=self.prefix)  # fmt: skip
+                              self.device, prefix=self.prefix, recipe=recipe)  # fmt: skip
         try:
             while run.active:
                 if run.state == "paused":
@@ -228,7 +231,7 @@ class TrainingLab(Lab):
                                (self.reset, self._reset)):  # fmt: skip
             button.on_click(functools.partial(self._on_click, action))
         controls = list(self.controls.values())
-        columns = ipywidgets.HBox([ipywidgets.VBox(controls[:3]), ipywidgets.VBox(controls[3:])])
+        columns = ipywidgets.HBox([ipywidgets.VBox(controls[:4]), ipywidgets.VBox(controls[4:])])
         return [columns, ipywidgets.HBox([self.start, self.pause, self.stop, self.reset]), self.status]
 
     def below(self):
@@ -290,6 +293,9 @@ class TrainingLab(Lab):
     def _on_change(self, change):
         self._do(self._write)
 
+    def _on_recipe(self, change):
+        self.lr.value = RECIPES[change["new"]][1]
+
     def _on_click(self, action, button):
         self._do(action)
 
@@ -315,6 +321,7 @@ def _controls(defaults):
         "num_hiddens": int_slider("num_hiddens", defaults["num_hiddens"], 16, 512, 16),
         "sampling": _stops("sampling", ["sequential", "random"], defaults["sampling"]),
         "cell": _stops("cell", list(LAYERS), defaults["cell"]),
+        "recipe": _stops("recipe", list(RECIPES), defaults["recipe"]),
         "lr": _stops("lr", RATES, defaults["lr"]),
         "num_epochs": int_slider("num_epochs", defaults["num_epochs"], 10, 500, 10),
     }

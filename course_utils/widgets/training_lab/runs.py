@@ -40,7 +40,7 @@ class Run:
     def __str__(self):
         chosen = self.settings
         return (f"run {self.number}: {chosen['cell']}, {chosen['num_steps']} steps, {chosen['num_hiddens']} units, "
-                f"{chosen['sampling']}, lr {chosen['lr']:g}")  # fmt: skip
+                f"{chosen['sampling']}, {chosen['recipe']}, lr {chosen['lr']:g}")  # fmt: skip
 
 
 def samples(history):
