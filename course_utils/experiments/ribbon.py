@@ -1,0 +1,193 @@
+"""Where in the text the rows and windows of every batch lie, and where each row's state comes from.
+
+Dimensions: K batches of an epoch, T time steps (`num_steps`), B batch size.
+
+A cutting function is run on positions 0, 1, 2, ... instead of tokens, so that its batches tell where they were cut.
+"""
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from course_utils.experiments.measuring import seeded
+
+ZEROS, GOES_ON, ELSEWHERE = "zeros", "goes on", "from elsewhere"
+
+
+class NoBatch(ValueError):
+    """The sizes leave no room for a batch: no fault of the cutting function."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a row's state comes from: the kind, and the position at which the row stopped in the batch before.
+
+    The kind is "zeros" (first batch, position None), "goes on" (the row's first position is the next one) or "from
+    elsewhere" (it is not, so that a carried state would be stale).
+    """
+
+    kind: str
+    position: int | None = None
+
+
+@dataclass(frozen=True)
+class Ribbon:
+    """One epoch of batches, as positions in the text.
+
+    Attributes:
+        num_tokens, batch_size, num_steps, seed: what was asked for.
+        number: which batch is looked at, from 1.
+        inputs, labels: the positions in X and in Y, as tuples (K, B, T).
+        uses: for each token of the text its places as an input, (number of the batch, row), usually one or none.
+        unused: positions that are never an input.
+        unseen: those of them that are not even a label.
+        repeated: positions that are an input more than once; none if windows do not overlap.
+        wrong_labels: (number of the batch, row) wherever a label is not the token after its input.
+        sources: a `Source` for each row of the batch looked at.
+    """
+
+    num_tokens: int
+    batch_size: int
+    num_steps: int
+    seed: int
+    number: int
+    inputs: tuple
+    labels: tuple
+    uses: tuple
+    unused: tuple
+    unseen: tuple
+    repeated: tuple
+    wrong_labels: tuple
+    sources: tuple
+
+    @property
+    def num_batches(self):
+        """K, batches of the epoch."""
+        return len(self.inputs)
+
+    @cached_property
+    def batch(self):
+        """The inputs of the batch looked at: B rows of T positions."""
+        return self.inputs[self.number - 1]
+
+
+def corpus_ribbon(cut, num_tokens, batch_size, num_steps, seed=0, number=1):
+    """Run a cutting function for one epoch on a text's positions, and return a `Ribbon`.
+
+    Torch's generator starts from `seed` and is put back afterwards. Cost: about 1 ms for 300 tokens.
+
+    Args:
+        cut: called as `cut(positions, batch_size, num_steps)`; yields pairs of tensors X, Y of shape (B, T), as
+            `text.seq_data_iter_sequential` and `text.seq_data_iter_random` do.
+        num_tokens: length of the text.
+        batch_size, num_steps: B and T.
+        seed: one seed, one epoch.
+        number: the batch to look at, from 1; beyond the last one it is the last one.
+
+    Raises:
+        NoBatch: B and T are too large for the text.
+        ValueError: a size or number below 1, or batches that are not what was asked for.
+    """
+    for name, value in (("batch_size", batch_size), ("num_steps", num_steps), ("number", number)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; it must be at least 1")
+    _check_room(num_tokens, batch_size, num_steps)
+    with seeded(seed):
+        batches = list(itertools.islice(_read(cut, num_tokens, batch_size, num_steps), num_tokens + 1))
+    _check_number(len(batches), cut, num_tokens, batch_size, num_steps)
+    inputs, labels = zip(*batches, strict=True)
+    number = min(number, len(inputs))
+    return Ribbon(
+        num_tokens, batch_size, num_steps, seed, number, inputs, labels,
+        **_count_uses(inputs, labels, num_tokens),
+        wrong_labels=_wrong_labels(inputs, labels),
+        sources=_sources(inputs, number),
+    )  # fmt: skip
+
+
+def _check_room(num_tokens, batch_size, num_steps):
+    """Raise `NoBatch` where not even one batch with its labels has room."""
+    needed = batch_size * num_steps + 1
+    if num_tokens < needed:
+        raise NoBatch(
+            f"{num_tokens} tokens hold no batch of {batch_size} rows and {num_steps} steps, which takes {needed}; "
+            "choose fewer rows or fewer steps"
+        )
+
+
+def _read(cut, num_tokens, batch_size, num_steps):
+    """Yield what a cutting function yields, each X and Y as a tuple of B tuples of T positions."""
+    name, batches = _name(cut), cut(torch.arange(num_tokens), batch_size, num_steps)
+    if not hasattr(batches, "__iter__"):
+        raise ValueError(f"{name} returned {batches!r}; let it yield pairs X, Y")
+    for number, pair in enumerate(batches, start=1):
+        if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(map(torch.is_tensor, pair))):
+            raise ValueError(f"batch {number} of {name} is no pair of tensors; let it yield X, Y")
+        if number > 1 or pair[0].numel():  # an empty first batch is none at all: `_check_number` has the words for it
+            for letter, part in zip("XY", pair, strict=True):
+                _check_part(f"{letter} of batch {number} of {name}", part, num_tokens, (batch_size, num_steps))
+            yield tuple(tuple(map(tuple, part.tolist())) for part in pair)
+
+
+def _check_part(what, part, num_tokens, shape):
+    """Raise ValueError unless X, or Y, has the right shape and holds tokens of the text."""
+    if part.shape != shape:
+        raise ValueError(f"{what} has the shape {tuple(part.shape)}; it must be (batch_size, num_steps) = {shape}")
+    if part.is_floating_point() or part.min() < 0 or part.max() >= num_tokens:
+        raise ValueError(f"{what} holds something else than tokens of the text; cut it from the text, and only cut")
+
+
+def _check_number(num_batches, cut, num_tokens, batch_size, num_steps):
+    """Raise `NoBatch` if there is none and that is the sizes' fault, ValueError if it is the function's."""
+    needed, name = (batch_size + 1) * num_steps, _name(cut)
+    sizes = f"{batch_size} rows and {num_steps} steps"
+    if not num_batches and num_tokens < needed:
+        raise NoBatch(
+            f"{name} finds no batch of {sizes} in {num_tokens} tokens: with an offset it may need {needed}; "
+            "choose fewer rows or fewer steps"
+        )
+    if not num_batches:
+        raise ValueError(f"{name} yields nothing, though {num_tokens} tokens hold a batch of {sizes}; look at its loop")
+    if num_batches > num_tokens:
+        raise ValueError(f"{name} yields more than {num_tokens} batches of {num_tokens} tokens; let its loop end")
+
+
+def _name(cut):
+    return getattr(cut, "__name__", "the cutting function")
+
+
+def _count_uses(inputs, labels, num_tokens):
+    """The fields of a `Ribbon` that say how often each token is used."""
+    uses = [[] for _ in range(num_tokens)]
+    for number, X in enumerate(inputs, start=1):
+        for row, positions in enumerate(X):
+            for position in positions:
+                uses[position].append((number, row))
+    unused = tuple(position for position, places in enumerate(uses) if not places)
+    labelled = {position for Y in labels for positions in Y for position in positions}
+    return {
+        "uses": tuple(map(tuple, uses)),
+        "unused": unused,
+        "unseen": tuple(position for position in unused if position not in labelled),
+        "repeated": tuple(position for position, places in enumerate(uses) if len(places) > 1),
+    }
+
+
+def _wrong_labels(inputs, labels):
+    """Where a label is not the token after its input: tuples (number of the batch, row)."""
+    return tuple(
+        (number, row)
+        for number, (X, Y) in enumerate(zip(inputs, labels, strict=True), start=1)
+        for row, (before, after) in enumerate(zip(X, Y, strict=True))
+        if after != tuple(position + 1 for position in before)
+    )
+
+
+def _sources(inputs, number):
+    """A `Source` for each row of the batch of this number."""
+    if number == 1:
+        return (Source(ZEROS),) * len(inputs[0])
+    pairs = zip(inputs[number - 2], inputs[number - 1], strict=True)
+    return tuple(Source(GOES_ON if row[0] == old[-1] + 1 else ELSEWHERE, old[-1]) for old, row in pairs)
