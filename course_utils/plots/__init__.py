@@ -25,6 +25,7 @@ from course_utils.plots.picture import (
     FixedPicture,
     Picture,
 )
+from course_utils.plots.ribbon import ribbon
 from course_utils.plots.sampling import cold_starts, sampling_arms, truncation_cliffs, window_lengths
 from course_utils.plots.shapes import shape_picture
 from course_utils.plots.writing import (
@@ -71,6 +72,7 @@ __all__ = [
     "prefix_curves",
     "readings",
     "recalls",
+    "ribbon",
     "sampling_arms",
     "shape_picture",
     "steps_against_layers",
