@@ -29,7 +29,6 @@ LIBRARIES = {  # each belongs to few modules, so that the rest of the package do
     "torch": set(FLOORS) - {"plots", "corpora"},  # plots takes plain records and arrays, never a model
     "numpy": {"plots", "experiments"},
     "matplotlib": {"plots"},
-    "PIL": {"plots"},  # comes with matplotlib
     "matplotlib_inline": {"reference"},
     "d2l": {"reference"},
     "torchvision": {"reference"},

@@ -27,9 +27,9 @@ def unrolled_picture(num_steps, num_layers=1, bidirectional=False, cell="RNN"):
 class Sketch:
     """Polygons and words in pixels, y downwards. All polygons become one artist, which keeps drawing quick."""
 
-    def __init__(self, width, height, kind=FixedPicture):
+    def __init__(self, width, height):
         self.width, self.height = width, height
-        self.picture = kind(width / 100, height / 100)
+        self.picture = FixedPicture(width / 100, height / 100)
         self.axes = self.picture.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
         self.axes.set_axis_off()
         self.polygons, self.faces, self.edges = [], [], []

@@ -14,7 +14,6 @@ from course_utils.plots.picture import (
     SKY,
     VERMILION,
     YELLOW,
-    PalettePicture,
     tint,
 )
 
@@ -44,7 +43,7 @@ def ribbon(record, characters):
         raise ValueError(f"the text has {len(characters)} characters; the ribbon is one of {record.num_tokens}")
     lines, faults = _shown_lines(record), fault_sentences(record)
     places, end = _places(lines, 82 + 20 * len(faults), record.num_tokens)
-    sketch = Sketch(920, end + 110 + 24 * min(ROWS, max(4, record.batch_size)), PalettePicture)
+    sketch = Sketch(920, end + 110 + 24 * min(ROWS, max(4, record.batch_size)))
     sketch.words(14, 20, batch_sentence(record), 12, weight="bold")
     sketch.words(14, 44, unused_sentence(record), 11)
     for i, sentence in enumerate(faults):

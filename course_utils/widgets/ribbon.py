@@ -41,13 +41,14 @@ class CorpusRibbon(Lab):
                 "batch": int_slider("batch", 1, 1, 1),
             }
         )
-        *rows, picture, errors = self.children
-        self.children = [*rows, errors, picture]  # what is wrong with the sizes stands near them
 
     def arrange(self):
-        """How the text is cut on the left, which of its batches to see on the right."""
+        """How the text is cut on the left, which of its batches to see on the right; what is wrong with it below."""
         controls = list(self.controls.values())
-        return [ipywidgets.HBox([ipywidgets.VBox(controls[:3]), ipywidgets.VBox(controls[3:])])]
+        return [ipywidgets.HBox([ipywidgets.VBox(controls[:3]), ipywidgets.VBox(controls[3:])]), self.errors]
+
+    def below(self):
+        return []
 
     def draw(self):
         cut, number = self.cuts[self.sampling.value], self.batch.value
