@@ -179,9 +179,8 @@ def test_there_are_notebooks():
 OPENING = "# Title\n\n**Time:** about 40 minutes. **Prerequisites:** none.\n\n**Dimension key:** **T** time steps."
 CLOSING = "## What we saw\n\n- Much.\n\nNext: [01](01.ipynb#top) and [elsewhere](https://example.org/x)"
 PRINTED = new_output("stream", name="stdout", text="(2, 5)\n")
-PICTURED = new_output(
-    "display_data", data={store_notebooks.WIDGET: {"model_id": f"{2:032x}"}, "image/png": "iVBORw0KGgo="}
-)
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABAQMAAAAl21bKAAAAA1BMVEUAcrKfHPQOAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+PICTURED = new_output("display_data", data={store_notebooks.WIDGET: {"model_id": f"{2:032x}"}, "image/png": PNG})
 
 
 def good():

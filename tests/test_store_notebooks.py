@@ -1,5 +1,7 @@
 """Storing a notebook keeps what a reader sees and drops what changes by itself."""
 
+import base64
+import io
 import re
 import subprocess
 import sys
@@ -9,9 +11,12 @@ import nbformat
 import pytest
 import store_notebooks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 TOOL = store_notebooks.__file__
 VIEW = store_notebooks.WIDGET
+# two pixels in full colour
+BLUE = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAIAAAB7QOjdAAAAD0lEQVR4nGNkKNrEwMAAAAUQASZncJzTAAAAAElFTkSuQmCC"
 SOURCES = {
     "progress": "import asyncio, sys, warnings\nimport ipywidgets\n\n"
     "for step in range(3):\n    print('step', step, end='\\r', flush=True)\nprint('done', 3)",
@@ -19,7 +24,7 @@ SOURCES = {
     "update": "handle.update('second picture')",
     "widget": "class Lab(ipywidgets.VBox):\n"
     "    def _repr_mimebundle_(self, **options):\n"
-    "        return {**super()._repr_mimebundle_(**options), 'image/png': 'iVBORw0KGgo='}\n\n"
+    f"        return {{**super()._repr_mimebundle_(**options), 'image/png': '{BLUE}'}}\n\n"
     "Lab([ipywidgets.IntSlider()])",
     "warning": "warnings.warn('careful')",
     "promised error": "import json\njson.loads('{')",
@@ -111,7 +116,10 @@ def test_what_a_task_prints_late_is_stored(stored):
 
 def test_a_widget_keeps_its_picture_and_gets_a_lasting_id(stored):
     [output] = stored["widget"]
-    assert output.data["image/png"].strip() == "iVBORw0KGgo="
+    stored, shown = (Image.open(io.BytesIO(base64.b64decode(data))) for data in (output.data["image/png"], BLUE))
+    assert stored.mode == "P"  # with a palette: half of the bytes
+    assert stored.size == (2, 1)
+    assert stored.convert("RGB").tobytes() == shown.convert("RGB").tobytes()
     assert output.data[VIEW]["model_id"] == f"{4:032x}"
 
 
