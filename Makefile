@@ -23,8 +23,8 @@ setup-test:          ## the same, with the test tools of requirements-test.lock
 lab: setup           ## open the course in JupyterLab (pass options with ARGS="--no-browser --port=8899")
 	@$(BIN)/python -m jupyterlab $(LAB) $(AS_ROOT) $(ARGS)
 
-test: setup-test     ## run every test, notebooks included
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup-test     ## run every test, notebooks included, side by side by file
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 notebooks: setup-test  ## execute all notebooks and store them, cleaned of widget state
 	@$(BIN)/python tools/store_notebooks.py $(ARGS)

@@ -3,9 +3,11 @@
 pytest_plugins = ["nbval_guard"]
 
 
-def pytest_collection_modifyitems(items):
-    """Quick answers first: unit tests, then the notebooks, then a real browser."""
-    items.sort(key=_place)  # stable: within a group everything stays where it was
+def pytest_collection_modifyitems(config, items):
+    """Quick answers first: unit tests, then the notebooks, then a real browser; side by side, the longest files first."""
+    items.sort(
+        key=_place, reverse=hasattr(config, "workerinput")
+    )  # stable: within a file everything stays where it was
 
 
 def _place(item):
