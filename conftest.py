@@ -4,10 +4,9 @@ pytest_plugins = ["nbval_guard"]
 
 
 def pytest_collection_modifyitems(config, items):
-    """Quick answers first: unit tests, then the notebooks, then a real browser; side by side, the longest files first."""
-    items.sort(
-        key=_place, reverse=hasattr(config, "workerinput")
-    )  # stable: within a file everything stays where it was
+    """Quick answers first: unit tests, notebooks, a browser. Where files run side by side, the longest come first."""
+    side_by_side = hasattr(config, "workerinput")
+    items.sort(key=_place, reverse=side_by_side)  # stable: within a file everything stays where it was
 
 
 def _place(item):

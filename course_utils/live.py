@@ -19,19 +19,19 @@ class LivePlot:
 
     def __init__(self, baselines, last_epoch):
         self.curves = plots.TrainingCurves(baselines, last_epoch)
-        self.handle = display(self._image([], "getting ready"), display_id=True)
+        self.handle = display(Image(self.curves.draw([], "getting ready").png()), display_id=True)
         self.last_drawn = time.perf_counter()
 
     def update(self, history, title, now=False):
-        """Redraw if the last picture is old enough, or at once with `now`."""
+        """Redraw if the last picture is old enough, or at once and with all care with `now`.
+
+        PNG bytes, always of the same size: pyplot, once imported, crops figures to their contents, and they jump.
+        """
         if now or time.perf_counter() - self.last_drawn >= SECONDS_BETWEEN_PICTURES:
             if self.handle is not None:  # outside a notebook there is nothing to update
-                self.handle.update(self._image(history, title))
+                picture = self.curves.draw(history, title)
+                self.handle.update(Image(picture.png() if now else self.curves.quick_png()))
             self.last_drawn = time.perf_counter()
-
-    def _image(self, history, title):
-        """PNG bytes, always of the same size: pyplot, once imported, crops figures to their contents, and they jump."""
-        return Image(self.curves.draw(history, title).png())
 
 
 def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=None, prefix="time traveller",

@@ -103,3 +103,31 @@ def test_pyplot_is_not_needed():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "matplotlib.figure" in result.stdout.split()
     assert "matplotlib.pyplot" not in result.stdout.split()
+
+
+def pixels(png):
+    return (255 * image.imread(io.BytesIO(png))[..., :3]).astype(int)
+
+
+def test_the_quick_picture_is_the_careful_one():
+    live = plots.TrainingCurves(BASELINES, 10)
+    long = [Epoch(i, 20 / i, 1e5, 25 / i if i % 3 == 0 else None, "") for i in range(1, 10)]
+    high = [*long, Epoch(10, 300.0, 1e5, 500.0, "")]  # the axis must grow, and shrink again
+    for history, title in ((long[:2], "first"), (long, "second"), (high, "third"), (long[:3], "fourth")):
+        careful = pixels(live.draw(history, title).png())
+        different = (abs(pixels(live.quick_png()) - careful).max(axis=2) > 16).mean()
+        assert different < 1e-3  # of the pixels: curves lie over the legend's words, not under them
+    assert (abs(pixels(live.draw(high, "fourth").png()) - careful).max(axis=2) > 16).mean() > 5e-3  # what is compared
+
+
+def test_the_quick_picture_keeps_its_background():
+    live, drawn = plots.TrainingCurves(BASELINES, 10), []
+    draw = live.canvas.draw
+    live.canvas.draw = lambda: drawn.append(1) or draw()
+    for count in range(1, 4):
+        live.draw([Epoch(i, 20 / i, 1e5, None, "") for i in range(1, count + 1)])
+        live.quick_png()
+    assert len(drawn) == 1
+    live.draw([Epoch(1, 300.0, 1e5, None, "")])
+    live.quick_png()
+    assert len(drawn) == 2

@@ -1,7 +1,10 @@
 """Training curves, live and finished."""
 
+import io
 import math
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.image import imsave
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from course_utils.plots.picture import BLUE, GREY, VERMILION, Picture
@@ -30,6 +33,8 @@ class TrainingCurves:
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.legend(loc="lower left", frameon=False)
+        self.title = axes.set_title("", fontsize=8, loc="left", family="monospace")
+        self.canvas, self.background = FigureCanvasAgg(self.picture), None
 
     def draw(self, history, title=""):
         """Show the records of `history` (with epoch, perplexity and held_out_perplexity) and return the picture."""
@@ -39,8 +44,26 @@ class TrainingCurves:
         values = [r.perplexity for r in history] + [r.held_out_perplexity for r in looked]
         highest = max(filter(math.isfinite, values), default=0)  # a model that diverges may be infinitely surprised
         self.axes.set_ylim(1, max(40, 1.2 * highest))
-        self.axes.set_title(title, fontsize=8, loc="left", family="monospace")
+        self.title.set_text(title)
         return self.picture
+
+    def quick_png(self):
+        """The picture as drawn last, as PNG bytes in a tenth of the time: curves and title over a kept background.
+
+        Where an axis has changed, the background is drawn anew (blitting: matplotlib's guide to animations).
+        """
+        moving, limits = (self.training, self.held_out, self.title), self.axes.viewLim.extents.tolist()
+        if self.background is None or self.background[0] != limits:
+            for artist in moving:
+                artist.set_animated(True)  # left out of the background; not out of a saved picture
+            self.canvas.draw()
+            self.background = limits, self.canvas.copy_from_bbox(self.picture.bbox)
+        self.canvas.restore_region(self.background[1])
+        for artist in moving:
+            self.axes.draw_artist(artist)
+        buffer = io.BytesIO()
+        imsave(buffer, self.canvas.buffer_rgba(), format="png", pil_kwargs={"compress_level": 1})
+        return buffer.getvalue()
 
 
 def training_curves(history, baselines, title=""):

@@ -65,12 +65,12 @@ def _row(run):
     history, looked = list(run.history), [record for record in run.history if record.held_out_perplexity is not None]
     row = {"run": run.number, **run.settings, "lr": f"{run.settings['lr']:g}"}
     row |= {"num_epochs": f"{len(history)} of {run.settings['num_epochs']}", "state": run.state}
-    row |= {"training perplexity": "–", "lowest on held-out text": "–", "last on held-out text": "–", "tokens/s": "–"}
+    row |= {"training": "–", "lowest held-out": "–", "last held-out": "–", "tokens/s": "–"}
     if history:
-        row["training perplexity"] = f"{history[-1].perplexity:.1f}"
+        row["training"] = f"{history[-1].perplexity:.1f}"
         row["tokens/s"] = f"{statistics.median(record.tokens_per_second for record in history):,.0f}"
     if looked:
         best = min(looked, key=operator.attrgetter("held_out_perplexity"))
-        row["lowest on held-out text"] = f"{best.held_out_perplexity:.1f} (epoch {best.epoch})"
-        row["last on held-out text"] = f"{looked[-1].held_out_perplexity:.1f}"
+        row["lowest held-out"] = f"{best.held_out_perplexity:.1f} (epoch {best.epoch})"
+        row["last held-out"] = f"{looked[-1].held_out_perplexity:.1f}"
     return row
