@@ -66,7 +66,7 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
     history = [] if history is None else history
     first = history[-1].epoch + 1 if history else 1
     last = first + num_epochs - 1
-    train_epoch = faster.train_epoch if fast and faster.applies(net, device) else training.train_epoch
+    train_epoch = faster.choose(net, device) if fast else training.train_epoch
     run = training.epochs(net, train_iter, vocab, lr, num_epochs, device, prefix, every, first, recipe, train_epoch)
     live = LivePlot(_baselines(train_iter, vocab), last) if plot else None
     threads, start = ThreadWatch(device), time.perf_counter()

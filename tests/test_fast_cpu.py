@@ -1,4 +1,4 @@
-"""The faster loop gives the taught loop's numbers, and keeps away from every model it does not know."""
+"""The faster loop for CPUs gives the taught loop's numbers, and keeps away from every model it does not know."""
 
 import copy
 
@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils import RNNModel, fast, load_data_time_machine, train, training
+from course_utils import RNNModel, load_data_time_machine, train, training
+from course_utils.fast import cpu as fast
 from course_utils.loaders import SeqDataLoader
 
 SIZES = [(28, 32, 4, 7), (28, 256, 32, 35), (5, 3, 1, 1), (11, 17, 9, 2), (28, 64, 1, 140)]  # V, H, B, T
