@@ -52,13 +52,14 @@ class Recorder:
 @pytest.mark.parametrize("recipe", [training.sgd, training.one_cycle])
 def test_epochs_equal_the_taught_ones(cell, sampling, recipe):
     ours = model(cell, num_layers=2)
+    ours.linear.weight.data *= 30  # so that there are gradients to clip
     theirs, windows, recorder = copy.deepcopy(ours), Batches(sampling, [(3, 5)] * 4), Recorder()
     epoch, optimizers = gpu.GraphedEpoch(recorder), [recipe(net, 0.05, 12) for net in (ours, theirs)]
     for _ in range(3):
         mine = epoch(ours, windows, optimizers[0], "cpu")
         assert mine == pytest.approx(training.train_epoch(theirs, windows, optimizers[1], "cpu"), rel=1e-5)
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
     assert (recorder.recorded, recorder.replayed) == (1, 12)
 
 
