@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imsave
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from course_utils.plots.picture import BLUE, GREY, VERMILION, Picture
+from course_utils.plots.picture import BLUE, GREY, VERMILION, FixedPicture
 
 
 class TrainingCurves:
@@ -19,8 +19,8 @@ class TrainingCurves:
     """
 
     def __init__(self, baselines, last_epoch):
-        self.picture = Picture()
-        axes = self.axes = self.picture.add_subplot()
+        self.picture = FixedPicture(6.5, 3.6)  # fixed margins: nothing jumps, and drawing takes two thirds of the time
+        axes = self.axes = self.picture.add_axes((0.09, 0.14, 0.88, 0.78))
         (self.training,) = axes.plot([], [], color=BLUE, label="training text")
         (self.held_out,) = axes.plot([], [], color=VERMILION, marker="o", markersize=3, label="held-out text")
         for name, perplexity in baselines.items():
@@ -42,8 +42,7 @@ class TrainingCurves:
         self.training.set_data([r.epoch for r in history], [r.perplexity for r in history])
         self.held_out.set_data([r.epoch for r in looked], [r.held_out_perplexity for r in looked])
         values = [r.perplexity for r in history] + [r.held_out_perplexity for r in looked]
-        highest = max(filter(math.isfinite, values), default=0)  # a model that diverges may be infinitely surprised
-        self.axes.set_ylim(1, max(40, 1.2 * highest))
+        self.axes.set_ylim(1, top(values))
         self.title.set_text(title)
         return self.picture
 
@@ -66,6 +65,12 @@ class TrainingCurves:
         return buffer.getvalue()
 
 
+def top(values):
+    """The end of the perplexity axis: 40, or three times as much as often as needed, so that it seldom moves."""
+    highest = max(filter(math.isfinite, values), default=1)  # a model that diverges may be infinitely surprised
+    return 40 * 3.0 ** max(0, math.ceil(math.log(1.1 * highest / 40, 3)))
+
+
 def training_curves(history, baselines, title=""):
     """Return a `Picture` of a finished training: the plain-function twin of the live plot."""
     return TrainingCurves(baselines, history[-1].epoch if history else 1).draw(history, title)
@@ -81,7 +86,6 @@ class RunCurves(TrainingCurves):
     def __init__(self, baselines):
         super().__init__(baselines, last_epoch=1)
         self.ghosts = []
-        self.picture.set_layout_engine("none")  # fixed margins: nothing jumps, and drawing takes two thirds of the time
         self.axes.set_position((0.09, 0.14, 0.83, 0.78))  # the labels of the runs stand in the margin on the right
         self.axes.xaxis.get_major_locator().set_params(integer=True)
         self.axes.set_yticks([1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500])
@@ -104,8 +108,7 @@ class RunCurves(TrainingCurves):
             artist.remove()
         self.ghosts = [artist for place, run in enumerate(earlier) for artist in self._ghost(*run, place)]
         unseen = [r.held_out_perplexity for _, records in earlier for r in records if r.held_out_perplexity is not None]
-        highest = max(filter(math.isfinite, unseen), default=1)
-        self.axes.set_ylim(1, max(self.axes.get_ylim()[1], 1.2 * highest))
+        self.axes.set_ylim(1, max(self.axes.get_ylim()[1], top(unseen)))
         self.axes.set_xlim(0, max(last_epoch, 1))
         return self.picture
 
