@@ -1,4 +1,4 @@
-"""Measure everything, write results.json and make results.md from it: `make bench`, about 8 minutes on two cores."""
+"""Measure everything, write results.json and make results.md from it: `make bench`, about 18 minutes on two cores."""
 
 import json
 import platform
@@ -9,7 +9,7 @@ from statistics import median
 
 import torch
 
-from benchmarks import quality, recipe, speed
+from benchmarks import calls, labs, notebooks, quality, recipe, scaling, speed
 from course_utils import try_gpu
 from course_utils.devices import describe
 
@@ -30,38 +30,51 @@ def machine():
 
 
 def summarise(samples):
-    """The median of every figure, and its spread as [smallest, largest]."""
-    medians = {name: round(median(values), 3) for name, values in samples.items()}
-    spreads = {name: [round(min(values), 3), round(max(values), 3)] for name, values in samples.items()}
+    """The median of every figure, and its spread as [smallest, largest]; None where nothing could be measured."""
+    measured = {name: values for name, values in samples.items() if values is not None}
+    medians = {name: rounded(median(measured[name])) if name in measured else None for name in samples}
+    spreads = {name: [rounded(min(values)), rounded(max(values))] for name, values in measured.items()}
     return medians, spreads
 
 
+def rounded(value):
+    return round(value, 3)
+
+
 def as_table(results):
-    """The results as a Markdown table."""
+    """The results as Markdown tables."""
+    setting = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
     rows = [
         f"| `{name}` | {value:.3g} | {results['spread'][name][0]:.3g} to {results['spread'][name][1]:.3g} |"
         for name, value in results.items()
         if name in results["spread"]
     ]
-    setting = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
+    missing = [f"| `{name}` | not measured | no GPU |" for name, value in results.items() if value is None]
+    books = [f"| {name} | {seconds} | {mb} |" for name, (seconds, mb) in results["notebooks"].items()]
+    scales = [
+        f"| {each['grows']} = {each[each['grows']]:,} | {each['tokens_per_second']:,.0f} | {each['training_mb']:.0f} "
+        f"| {each['loader_mb']:.0f} | {each['three_epochs_mb']:.0f} |"
+        for each in results["scaling"]
+    ]
     return "\n".join(
         [
             "# Benchmark results",
             "",
             f"`make bench`; {setting}.",
             "",
-            "| Figure | Median | Spread |",
-            "|---|---|---|",
-            *rows,
-            "",
+            *("| Figure | Median | Spread |", "|---|---|---|", *rows, *missing, ""),
+            *("| Notebook | Seconds | Peak MB |", "|---|---|---|", *books, ""),
+            "| What grows | tokens/s | MB, training | MB, loader | MB more after three epochs |",
+            *("|---|---|---|---|---|", *scales, ""),
         ]
     )
 
 
 def main():
-    samples = {**speed.measure(), **recipe.measure(), **quality.measure()}
+    samples = {**speed.measure(), **calls.measure(), **labs.measure(), **recipe.measure(), **quality.measure()}
     medians, spreads = summarise(samples)
     results = {"machine": machine(), **medians, "spread": spreads}
+    results |= {"notebooks": notebooks.measure(), "scaling": scaling.measure()}
     (FOLDER / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     (FOLDER / "results.md").write_text(as_table(results), encoding="utf-8")
     print(as_table(results))

@@ -11,11 +11,11 @@ from course_utils import fast as faster
 from course_utils import plots, training
 from course_utils.devices import ThreadWatch, describe
 
-SECONDS_BETWEEN_PICTURES = 0.5
+SECONDS_BETWEEN_PICTURES = 0.6
 
 
 class LivePlot:
-    """One picture in the notebook, updated in place at most twice a second."""
+    """One picture in the notebook, updated in place at most every 0.6 seconds."""
 
     def __init__(self, baselines, last_epoch):
         self.curves = plots.TrainingCurves(baselines, last_epoch)
