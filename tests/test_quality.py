@@ -85,3 +85,27 @@ def test_the_stored_numbers_of_the_last_notebook_are_the_benchmark_s():
         assert f"| {perplexity} | {results['seconds_' + name]:.0f} |" in notebook, name
     assert results["heldout_perplexity_book_60s"] <= 4.8
     assert results["validation_perplexity_d2l_en_split_20s"] <= 6.4
+
+
+def test_the_readme_s_figures_are_the_benchmark_s():
+    root = Path(__file__).parents[1]
+    results = json.loads((root / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    labs = [value for name, value in results.items() if name.startswith("lab_ms_") and "stop" not in name]
+    for words in (
+        "1 thread | {tokens_ratio_1_thread:.1f} times the book's |",
+        "2 threads | {tokens_ratio_2_threads:.1f} times the book's |",
+        "| {share_of_matmul_bound:.0%} of the time |",
+        "| {train_call_ratio:.1f} times as fast |",
+        "| {seconds_to_perplexity_1_3:.1f} s, {seconds_ratio_to_perplexity_1_3:.0f} times sooner |",
+        "| {seconds_heldout_perplexity_book_5s:.1f} s |",
+        "| {plot_share:.0%} of the training time |",
+        "| {contended_share:.0%} of their speed |",
+        f"| {min(labs):.0f} to {max(labs):.0f} ms |",
+        "| {lab_ms_stop:.0f} ms |",
+        "Machine* | {recipe_training_time_machine:.1f} | {recipe_held_out_time_machine:.0f} |",
+        "own story | {recipe_training_story:.1f} | {recipe_held_out_story:.0f} | {recipe_best_held_out_story:.1f} |",
+    ):
+        assert words.format_map(results) in readme
+    assert results["heldout_perplexity_book_5s"] < 5.0
+    assert results["gpu_tokens_ratio"] is not None or "No GPU was at hand" in readme
