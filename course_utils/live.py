@@ -11,15 +11,16 @@ from course_utils import fast as faster
 from course_utils import plots, training
 from course_utils.devices import ThreadWatch, describe
 
-SECONDS_BETWEEN_PICTURES = 0.6
+SECONDS_BETWEEN_PICTURES = 0.7
 
 
 class LivePlot:
-    """One picture in the notebook, updated in place at most every 0.6 seconds."""
+    """One picture in the notebook, updated in place at most every 0.7 seconds."""
 
     def __init__(self, baselines, last_epoch):
         self.curves = plots.TrainingCurves(baselines, last_epoch)
-        self.handle = display(Image(self.curves.draw([], "getting ready").png()), display_id=True)
+        self.curves.draw([], "getting ready")
+        self.handle = display(Image(self.curves.quick_png()), display_id=True)
         self.last_drawn = time.perf_counter()
 
     def update(self, history, title, now=False):

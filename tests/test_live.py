@@ -31,12 +31,12 @@ def screen(monkeypatch):
 
 @pytest.fixture
 def acts(monkeypatch, screen):
-    """A function that replaces the training by a list of acts: records to yield or errors to raise, 0.2 s each."""
+    """A function that replaces the training by a list of acts: records to yield or errors to raise, 0.25 s each."""
 
     def prepare(*acts):
         def epochs(*args):
             for act in acts:
-                screen.now += 0.2
+                screen.now += 0.25
                 if isinstance(act, type):
                     raise act
                 yield act
@@ -79,8 +79,8 @@ def test_updates_are_seldom_and_the_last_one_is_not_missed(data, screen, acts):
     run(data, 40)
     times = [0.0, *(moment for moment, _ in screen.updates)]
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    assert min(gaps[:-1]) >= live.SECONDS_BETWEEN_PICTURES >= 0.2
-    assert len(screen.updates) >= 40 * 0.2 / (live.SECONDS_BETWEEN_PICTURES + 0.2)
+    assert min(gaps[:-1]) >= live.SECONDS_BETWEEN_PICTURES >= 0.25
+    assert len(screen.updates) >= 40 * 0.25 / (live.SECONDS_BETWEEN_PICTURES + 0.25)
     assert times[-1] == screen.now
 
 
@@ -133,7 +133,7 @@ def test_titles_tell_the_progress_and_then_the_result(data, screen, acts, monkey
     draw, titles = live.plots.TrainingCurves.draw, []
     monkeypatch.setattr(live.plots.TrainingCurves, "draw", lambda *args: titles.append(args[2]) or draw(*args))
     history = run(data, 4)
-    assert titles == ["getting ready", live.progress(record(3), 1, 4, 3 * 0.2), live.reached(history)]
+    assert titles == ["getting ready", live.progress(record(3), 1, 4, 3 * 0.25), live.reached(history)]
 
 
 def test_the_progress_line():
@@ -155,7 +155,7 @@ def test_an_interruption_keeps_the_records(data, screen, acts, capsys):
     acts(record(1), record(2), record(3), KeyboardInterrupt, record(4))
     history = run(data, 10)
     assert history == [record(1), record(2), record(3)]
-    assert len(screen.updates) == 2  # one in between at 0.6 s, and the last
+    assert len(screen.updates) == 2  # one in between at 0.75 s, and the last
     printed = capsys.readouterr().out
     assert printed.startswith("Stopped after epoch 3; the model and its history are kept.\nepoch 3: perplexity ")
 
