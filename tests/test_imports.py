@@ -30,7 +30,7 @@ SAME_FLOOR = {  # the book's loading functions are made of the taught ones; the 
 TAUGHT = {"models", "prediction", "training", "text"}
 LIBRARIES = {  # each belongs to few modules, so that the rest of the package does not depend on it
     "torch": set(FLOORS) - {"plots", "corpora"},  # plots takes plain records and arrays, never a model
-    "numpy": {"plots", "experiments"},
+    "numpy": {"plots", "experiments", "fast"},
     "matplotlib": {"plots"},
     "matplotlib_inline": {"reference"},
     "d2l": {"reference"},
