@@ -254,6 +254,12 @@ def drive(lab, keys=ARROWS):
     expect(lab).not_to_contain_text("Traceback")
 
 
+def cut_labels(lab):
+    """The labels of controls that do not fit into their place."""
+    cut = "labels => labels.filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"
+    return lab.locator(".widget-label:visible").evaluate_all(cut)
+
+
 def drive_training(lab):
     """Start, move sliders, pause, resume, stop, each by the mouse or the keyboard."""
     page, status = lab.page, lab.locator("b").first
@@ -310,6 +316,7 @@ def test_a_notebook_and_its_labs_in_jupyterlab(page, lab_server, path):
     for number in range(labs.count()):
         lab = labs.nth(number)
         lab.scroll_into_view_if_needed()
+        assert cut_labels(lab) == []
         (drive_training if button(lab, "Start").count() else drive)(lab)
         photograph_whole(lab, f"{path.stem}-lab-{number + 1}")
     photograph(page, path.stem)

@@ -66,9 +66,9 @@ class TrainingCurves:
 
 
 def top(values):
-    """The end of the perplexity axis: 40, or three times as much as often as needed, so that it seldom moves."""
+    """The end of the perplexity axis: 40, 120, 360 or 1,080, so that it seldom moves; curves may leave the picture."""
     highest = max(filter(math.isfinite, values), default=1)  # a model that diverges may be infinitely surprised
-    return 40 * 3.0 ** max(0, math.ceil(math.log(1.1 * highest / 40, 3)))
+    return next((end for end in (40.0, 120.0, 360.0) if 1.1 * highest <= end), 1080.0)
 
 
 def training_curves(history, baselines, title=""):
@@ -106,26 +106,38 @@ class RunCurves(TrainingCurves):
         self.hint.set_visible(not history and not earlier)
         for artist in self.ghosts:
             artist.remove()
-        self.ghosts = [artist for place, run in enumerate(earlier) for artist in self._ghost(*run, place)]
         unseen = [r.held_out_perplexity for _, records in earlier for r in records if r.held_out_perplexity is not None]
         self.axes.set_ylim(1, max(self.axes.get_ylim()[1], top(unseen)))
         self.axes.set_xlim(0, max(last_epoch, 1))
+        self.ghosts = [artist for _, records in earlier for artist in self._ghost(records)] + self._labels(earlier)
         return self.picture
 
-    def _ghost(self, label, records, place):
-        """Draw one earlier run, training text solid and held-out text dashed; return the artists.
-
-        Labels stand behind the curves' ends, each of another height in its `place`, so that none hides another.
-        """
+    def _ghost(self, records):
+        """Draw one earlier run, training text solid and held-out text dashed; return the artists."""
         looked = [record for record in records if record.held_out_perplexity is not None]
-        trained = [r.epoch for r in records], [r.perplexity for r in records]
-        held_out = [r.epoch for r in looked], [r.held_out_perplexity for r in looked]
         grey = {"color": GREY, "alpha": 0.6, "zorder": 1}
-        artists = [*self.axes.plot(*trained, "-", **grey), *self.axes.plot(*held_out, "--", **grey)]
-        xs, ys = held_out if looked else trained
-        if xs:
-            artists.append(
-                self.axes.annotate(label, (xs[-1], ys[-1]), (4, 9 * place - 9), textcoords="offset points", fontsize=8,
-                                   color=GREY, va="center", bbox=dict(facecolor="white", edgecolor="none", pad=0.5))
-            )  # fmt: skip
-        return artists
+        return [
+            *self.axes.plot([r.epoch for r in records], [r.perplexity for r in records], "-", **grey),
+            *self.axes.plot([r.epoch for r in looked], [r.held_out_perplexity for r in looked], "--", **grey),
+        ]
+
+    def _labels(self, earlier, line=10):
+        """Name each earlier run behind its curve's end, so many points below the name above where it would hide it."""
+        style = {"fontsize": 8, "color": GREY, "va": "center", "textcoords": "offset points"}
+        style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        ends = [(label, *end(records)) for label, records in earlier if records]
+        labels, free = [], math.inf
+        for label, *place in sorted(ends, key=lambda each: each[-1], reverse=True):
+            height = self.axes.transData.transform(place)[1] * 72 / self.picture.dpi
+            free = min(height, free - line)
+            labels.append(self.axes.annotate(label, place, (4, free - height), **style))
+        return labels
+
+
+def end(records):
+    """Where a run's held-out curve ends, or the other one's end where there is none, as far as the picture goes."""
+    epoch, perplexity = records[-1].epoch, records[-1].perplexity
+    for record in records:
+        if record.held_out_perplexity is not None:
+            epoch, perplexity = record.epoch, record.held_out_perplexity
+    return epoch, min(perplexity, 1080.0)

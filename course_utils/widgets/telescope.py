@@ -111,7 +111,7 @@ class GradientTelescope(Lab):
             {
                 "cell": choice("cell", list(CELLS)),
                 "num_hiddens": int_slider("H, hidden units", 64, 8, 256, 8),
-                "num_lags": int_slider("steps to look back", 61, 11, 121, 10),
+                "num_lags": int_slider("steps back", 61, 11, 121, 10),
                 "seed": int_slider("seed", 0, 0, 20),
                 "scale": _number_slider("scale of W_hh", 1.0, 0.4, 4.0, 0.1),
                 "orthogonal": ipywidgets.Checkbox(False, description="orthogonal W_hh"),
