@@ -25,7 +25,7 @@ from course_utils import plots, training
 from course_utils.devices import ThreadWatch, try_gpu
 from course_utils.loaders import SeqDataLoader, load_data_time_machine
 from course_utils.models import RNNModel
-from course_utils.widgets.lab import Lab, int_slider
+from course_utils.widgets.lab import Lab, choice, int_slider
 from course_utils.widgets.training_lab.runs import Run, samples, table
 from course_utils.widgets.training_lab.slices import Slices
 
@@ -312,25 +312,16 @@ class TrainingLab(Lab):
 
 
 def _controls(defaults):
-    """The lab's controls by name, set to their defaults.
-
-    No drop-down lists: where one has the focus, JupyterLab takes the arrow keys and letters for commands to the cell.
-    """
+    """The lab's controls by name, set to their defaults."""
     return {
         "num_steps": int_slider("num_steps", defaults["num_steps"], 5, 140, 5),
         "num_hiddens": int_slider("num_hiddens", defaults["num_hiddens"], 16, 512, 16),
-        "sampling": _stops("sampling", ["sequential", "random"], defaults["sampling"]),
-        "cell": _stops("cell", list(LAYERS), defaults["cell"]),
-        "recipe": _stops("recipe", list(RECIPES), defaults["recipe"]),
-        "lr": _stops("lr", RATES, defaults["lr"]),
+        "sampling": choice("sampling", ["sequential", "random"], defaults["sampling"]),
+        "cell": choice("cell", list(LAYERS), defaults["cell"]),
+        "recipe": choice("recipe", list(RECIPES), defaults["recipe"]),
+        "lr": choice("lr", RATES, defaults["lr"]),
         "num_epochs": int_slider("num_epochs", defaults["num_epochs"], 10, 500, 10),
     }
-
-
-def _stops(description, options, value):
-    """A labelled slider with a stop for each option."""
-    style, layout = {"description_width": "8em"}, {"width": "28em"}
-    return ipywidgets.SelectionSlider(options=options, value=value, description=description, style=style, layout=layout)
 
 
 def _mark_as_reported(task):
