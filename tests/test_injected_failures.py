@@ -17,9 +17,8 @@ from test_browser import CHROMIUM
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("course_utils", "notebooks", "tests", "tools", "conftest.py", "pyproject.toml")
-START, SHAPES, MODEL = (
-    f"notebooks/{name}.ipynb" for name in ("00_start_here", "01_hidden_state_shapes", "03_rnn_model")
-)
+NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+START, MODEL = f"notebooks/{NAMES[0]}.ipynb", f"notebooks/{NAMES[3]}.ipynb"
 LAB, FORWARD = "course_utils/widgets/lab.py", "X = F.one_hot(inputs.T.long(), self.vocab_size).float()"
 
 
@@ -32,6 +31,13 @@ class Break(NamedTuple):
     after: str
     tests: str
     words: str
+
+
+def frozen(lab, attribute, measure, notebook):
+    """A lab that measures once, and after that shows the same again whatever its controls say; its notebook notices."""
+    before, frozen = f"self.{attribute} = ", f"self.{attribute} = getattr(self, '{attribute}', None) or "
+    name, file = f"a lab whose controls do nothing: {lab}", f"course_utils/widgets/{lab}.py"
+    return Break(name, file, before + measure, frozen + measure, f"notebooks/{NAMES[notebook]}.ipynb", "Error")
 
 
 BREAKS = [
@@ -76,14 +82,11 @@ BREAKS = [
         START,
         "Exception in thread",
     ),
-    Break(
-        "a control that nobody listens to",
-        "course_utils/widgets/shapes.py",
-        "        self.record = layer_shapes(",
-        "        self.record = getattr(self, 'record', None) or layer_shapes(",
-        SHAPES,
-        "AssertionError",
-    ),
+    frozen("shapes", "record", "layer_shapes", notebook=1),
+    frozen("microscope", "record", "focus", notebook=2),
+    frozen("ribbon", "record", "corpus_ribbon", notebook=4),
+    frozen("stepper", "snapshot", "stepping.snapshot", notebook=5),
+    frozen("telescope", "record", "sight", notebook=6),
     Break(
         "a training lab that forgets its records",
         "course_utils/widgets/training_lab/lab.py",
