@@ -1,4 +1,4 @@
-"""Measure everything, write results.json and make results.md from it: `make bench`, about 18 minutes on two cores."""
+"""Measure everything, write results.json and make results.md from it: `make bench`, about 13 minutes on two cores."""
 
 import json
 import platform
