@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_utils import RNNModel, load_data_time_machine, train, training
+from course_utils import fast as fast_loops
 from course_utils.fast import cpu as fast
 from course_utils.loaders import SeqDataLoader
 
@@ -86,6 +87,17 @@ def test_epochs_equal_the_taught_ones(sampling, recipe):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
     assert not torch.allclose(ours.linear.weight, model().linear.weight)
     assert len(kept) == 2
+
+
+@needs_product
+def test_another_model_gets_blocks_of_its_own():
+    epoch, windows = fast_loops.choose(model(), "cpu"), Batches("random", batch(28, 4, 7))
+    for seed in (0, 1):
+        ours, theirs = model(seed=seed), model(seed=seed)
+        epoch(ours, windows, training.sgd(ours, 1, 1), "cpu")
+        training.train_epoch(theirs, windows, training.sgd(theirs, 1, 1), "cpu")
+        torch.testing.assert_close(ours.linear.weight, theirs.linear.weight, rtol=0, atol=1e-5)
+    assert len(epoch.keywords["windows"]) == 2
 
 
 @needs_product

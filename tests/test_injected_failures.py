@@ -33,11 +33,11 @@ class Break(NamedTuple):
     words: str
 
 
-def frozen(lab, attribute, measure, notebook):
-    """A lab that measures once, and after that shows the same again whatever its controls say; its notebook notices."""
-    before, frozen = f"self.{attribute} = ", f"self.{attribute} = getattr(self, '{attribute}', None) or "
+def frozen(lab, attribute, measure, notebook, words):
+    """A lab that measures once, then shows the same whatever its controls say; the cell with these words notices."""
+    before, after = f"self.{attribute} = ", f"self.{attribute} = getattr(self, '{attribute}', None) or "
     name, file = f"a lab whose controls do nothing: {lab}", f"course_utils/widgets/{lab}.py"
-    return Break(name, file, before + measure, frozen + measure, f"notebooks/{NAMES[notebook]}.ipynb", "Error")
+    return Break(name, file, before + measure, after + measure, f"notebooks/{NAMES[notebook]}.ipynb", words)
 
 
 BREAKS = [
@@ -82,11 +82,11 @@ BREAKS = [
         START,
         "Exception in thread",
     ),
-    frozen("shapes", "record", "layer_shapes", notebook=1),
-    frozen("microscope", "record", "focus", notebook=2),
-    frozen("ribbon", "record", "corpus_ribbon", notebook=4),
-    frozen("stepper", "snapshot", "stepping.snapshot", notebook=5),
-    frozen("telescope", "record", "sight", notebook=6),
+    frozen("shapes", "record", "layer_shapes", 1, "assert lab.record.Y[-1] =="),
+    frozen("microscope", "record", "focus", 2, "the same inputs as in the maps above"),
+    frozen("ribbon", "record", "corpus_ribbon", 4, "in ribbon.record.sources"),
+    frozen("stepper", "snapshot", "stepping.snapshot", 5, "lab.snapshot.explained) =="),
+    frozen("telescope", "record", "sight", 6, "orthogonal weights should keep far more"),
     Break(
         "a training lab that forgets its records",
         "course_utils/widgets/training_lab/lab.py",

@@ -56,17 +56,17 @@ def product(A, B):
 def train_epoch(net, train_iter, optimizer, device, windows=None):
     """Train on every batch once and return the perplexity on the way; up to rounding the taught loop's result.
 
-    `windows`, a dict, keeps the blocks from one epoch of this model to the next.
+    `windows`, a dict, keeps the blocks from one epoch to the next.
     """
     net.train()
     windows = {} if windows is None else windows
     state, total_loss, num_tokens = None, 0.0, 0
     for X, Y in train_iter:
-        if X.shape not in windows:
-            windows[X.shape] = Window(net, *X.shape)
+        if (net, X.shape) not in windows:
+            windows[net, X.shape] = Window(net, *X.shape)
         if state is None or train_iter.sampling == "random":
             state = torch.zeros(net.num_hiddens, len(X))
-        loss, state = windows[X.shape].forward_and_backward(X, Y, state)
+        loss, state = windows[net, X.shape].forward_and_backward(X, Y, state)
         optimizer.step()
         total_loss += loss
         num_tokens += Y.numel()
@@ -115,8 +115,8 @@ class Window:
         """Compute all states and return the logits (V, T * B); NumPy's tanh is several times quicker than torch's."""
         self.states[0].copy_(state)
         self.one_hot.zero_().scatter_(1, X.T[:, None], 1.0)
-        for inputs_T, state in zip(self.inputs_T, self.numpy_states[1:], strict=False):
-            numpy.tanh(product(self.W, inputs_T).numpy(), out=state)
+        for inputs_T, next_state in zip(self.inputs_T, self.numpy_states[1:], strict=False):
+            numpy.tanh(product(self.W, inputs_T).numpy(), out=next_state)
         self.flat_inputs.copy_(self.inputs.transpose(0, 1))
         return product(self.W_linear, self.flat_inputs.flatten(1).T)[:, len(X) :]
 

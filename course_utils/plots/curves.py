@@ -2,6 +2,7 @@
 
 import io
 import math
+import operator
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imsave
@@ -68,7 +69,7 @@ class TrainingCurves:
 def top(values):
     """The end of the perplexity axis: 40, 120, 360 or 1,080, so that it seldom moves; curves may leave the picture."""
     highest = max(filter(math.isfinite, values), default=1)  # a model that diverges may be infinitely surprised
-    return next((end for end in (40.0, 120.0, 360.0) if 1.1 * highest <= end), 1080.0)
+    return next((limit for limit in (40.0, 120.0, 360.0) if 1.1 * highest <= limit), 1080.0)
 
 
 def training_curves(history, baselines, title=""):
@@ -125,9 +126,10 @@ class RunCurves(TrainingCurves):
         """Name each earlier run behind its curve's end, so many points below the name above where it would hide it."""
         style = {"fontsize": 8, "color": GREY, "va": "center", "textcoords": "offset points"}
         style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
-        ends = [(label, *end(records)) for label, records in earlier if records]
-        labels, free = [], math.inf
-        for label, *place in sorted(ends, key=lambda each: each[-1], reverse=True):
+        ends = [(*end(records), label) for label, records in earlier if records]
+        labels, free, limit = [], math.inf, self.axes.get_ylim()[1]
+        for epoch, perplexity, label in sorted(ends, key=operator.itemgetter(1), reverse=True):
+            place = epoch, min(perplexity, limit)
             height = self.axes.transData.transform(place)[1] * 72 / self.picture.dpi
             free = min(height, free - line)
             labels.append(self.axes.annotate(label, place, (4, free - height), **style))
@@ -135,9 +137,9 @@ class RunCurves(TrainingCurves):
 
 
 def end(records):
-    """Where a run's held-out curve ends, or the other one's end where there is none, as far as the picture goes."""
+    """Epoch and perplexity where a run's held-out curve ends, or where the other one does if it has none."""
     epoch, perplexity = records[-1].epoch, records[-1].perplexity
     for record in records:
         if record.held_out_perplexity is not None:
             epoch, perplexity = record.epoch, record.held_out_perplexity
-    return epoch, min(perplexity, 1080.0)
+    return epoch, perplexity
