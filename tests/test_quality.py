@@ -95,7 +95,7 @@ def test_the_readme_s_figures_are_the_benchmark_s():
     for words in (
         "1 thread | {tokens_ratio_1_thread:.1f} times the book's |",
         "2 threads | {tokens_ratio_2_threads:.1f} times the book's |",
-        "alone need, 1 thread | {share_of_matmul_bound:.0%} |",
+        "alone need, 1 and 2 threads | {share_of_matmul_bound:.0%} and {share_of_matmul_bound_2_threads:.0%} |",
         "on the same work | {train_call_ratio_without_held_out:.1f} times as fast |",
         "the book never takes | {train_call_ratio:.1f} times as fast |",
         "| {seconds_to_perplexity_1_3:.1f} s, {seconds_ratio_to_perplexity_1_3:.0f} times sooner |",
