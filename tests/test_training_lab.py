@@ -13,7 +13,7 @@ from torch import nn
 
 from course_utils import RNNModel, SeqDataLoader, plots, train, training
 from course_utils.training import Epoch
-from course_utils.widgets.training_lab import TrainingLab
+from course_utils.widgets.training_lab import TrainingLab, runs
 from course_utils.widgets.training_lab import lab as training_lab
 
 
@@ -590,6 +590,14 @@ def test_the_table_has_a_row_for_every_run_with_its_lowest_held_out_perplexity()
     assert "<td>6.5 (epoch 2)</td><td>7.5</td>" in table
     assert "<td>3 of 10</td><td>stopped</td>" in table
     assert "<td>100 of 100</td><td>finished</td>" in table
+
+
+def test_the_table_stays_narrow_when_a_training_diverges():
+    run = runs.Run(1, {"lr": 3.0, "num_epochs": 10}, None, [Epoch(1, 22113450721280.0, 1.0, float("inf"), "x")])
+    table = runs.table([run])
+    assert "<td>2e+13</td><td>inf (epoch 1)</td><td>inf</td>" in table
+    run.history[:] = [Epoch(1, 9999.94, 1.0, 10_000.0, "x")]
+    assert "<td>9999.9</td><td>1e+04 (epoch 1)</td><td>1e+04</td>" in runs.table([run])
 
 
 def test_earlier_runs_stay_in_the_picture_as_ghosts():

@@ -67,10 +67,15 @@ def _row(run):
     row |= {"num_epochs": f"{len(history)} of {run.settings['num_epochs']}", "state": run.state}
     row |= {"training": "–", "lowest held-out": "–", "last held-out": "–", "tokens/s": "–"}
     if history:
-        row["training"] = f"{history[-1].perplexity:.1f}"
+        row["training"] = short(history[-1].perplexity)
         row["tokens/s"] = f"{statistics.median(record.tokens_per_second for record in history):,.0f}"
     if looked:
         best = min(looked, key=operator.attrgetter("held_out_perplexity"))
-        row["lowest held-out"] = f"{best.held_out_perplexity:.1f} (epoch {best.epoch})"
-        row["last held-out"] = f"{looked[-1].held_out_perplexity:.1f}"
+        row["lowest held-out"] = f"{short(best.held_out_perplexity)} (epoch {best.epoch})"
+        row["last held-out"] = short(looked[-1].held_out_perplexity)
     return row
+
+
+def short(perplexity):
+    """A perplexity in a few characters, also that of a training that diverges."""
+    return f"{perplexity:.1f}" if perplexity < 10_000 else f"{perplexity:.0e}"
