@@ -14,7 +14,7 @@ _HOME = {
     "load_corpus_time_machine": "loaders",
     "load_data_time_machine": "loaders",
     "predict": "prediction",
-    "train": "live",
+    "train": "train_live",
     "try_gpu": "devices",
 }
 __all__ = sorted(_HOME)

@@ -19,7 +19,8 @@ class SeqDataLoader:
     Attributes:
         corpus: the training tokens, a long tensor.
         held_out: tokens of the same text that training never sees, a long tensor.
-        sampling: "sequential" (the state may be carried from batch to batch) or "random" (it must be reset).
+        sampling: how the windows are cut, "sequential" or "random".
+        carries_state: whether a batch's rows go on where those of the batch before stopped, so that the state may too.
     """
 
     def __init__(self, corpus, batch_size, num_steps, sampling="sequential", held_out=()):
@@ -27,6 +28,10 @@ class SeqDataLoader:
         self.corpus = torch.as_tensor(corpus, dtype=torch.long)
         self.held_out = torch.as_tensor(held_out, dtype=torch.long)
         self.batch_size, self.num_steps, self.sampling = int(batch_size), int(num_steps), sampling
+
+    @property
+    def carries_state(self):
+        return self.sampling == "sequential"
 
     def __len__(self):
         spare = 1 if self.sampling == "sequential" else self.num_steps

@@ -1,6 +1,7 @@
 """The model of the course: a recurrent layer and a linear output layer.
 
-Dimensions: T time steps, B batch size, V vocabulary, H hidden units, L layers x directions.
+Dimensions: T time steps, B batch size, V vocabulary, H hidden units,
+L layers x directions.
 """
 
 import torch
@@ -9,7 +10,8 @@ from torch.nn import functional as F
 
 
 class RNNModel(nn.Module):
-    """A recurrent layer reads one-hot tokens; a linear layer turns each hidden state into scores for the next token."""
+    """A recurrent layer reads one-hot tokens; a linear layer turns each hidden state
+    into scores for the next token."""
 
     def __init__(self, rnn_layer, vocab_size):
         super().__init__()
@@ -20,13 +22,14 @@ class RNNModel(nn.Module):
         self.linear = nn.Linear(self.num_directions * self.num_hiddens, vocab_size)
 
     def forward(self, inputs, state):
-        X = F.one_hot(inputs.T.long(), self.vocab_size).float()  # (B, T) -> (T, B, V)
+        X = F.one_hot(inputs.T.long(), self.vocab_size).float()  # (T, B, V)
         hiddens, state = self.rnn(X, state)  # (T, B, directions * H), (L, B, H)
         logits = self.linear(hiddens.flatten(0, 1))  # (T * B, V)
         return logits, state
 
     def begin_state(self, device, batch_size=1):
-        shape = (self.num_directions * self.rnn.num_layers, batch_size, self.num_hiddens)  # (L, B, H)
+        num_rows = self.num_directions * self.rnn.num_layers  # L
+        shape = (num_rows, batch_size, self.num_hiddens)
         if isinstance(self.rnn, nn.LSTM):
             return torch.zeros(shape, device=device), torch.zeros(shape, device=device)
         return torch.zeros(shape, device=device)

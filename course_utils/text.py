@@ -1,4 +1,5 @@
-"""From a text to batches: tokens, vocabulary, and two ways of cutting windows out of a long sequence.
+"""From a text to batches: tokens, vocabulary, and two ways of cutting windows out of a
+long sequence.
 
 Dimensions: T time steps (`num_steps`), B batch size, V vocabulary.
 """
@@ -10,16 +11,20 @@ import torch
 
 
 def tokenize(text):
-    """Split a text into characters: letters in lower case, anything else one space, no space at a line's ends."""
-    lines = [" ".join(re.findall("[A-Za-z]+", line)).lower() for line in text.split("\n")]
-    return list("".join(lines))
+    """Split a text into characters: letters in lower case, anything else one space, no
+    space at a line's ends."""
+    lines = [re.findall("[A-Za-z]+", line) for line in text.split("\n")]
+    return list("".join(" ".join(words).lower() for words in lines))
 
 
 class Vocab:
-    """Number the distinct tokens, the most frequent first; 0 stands for every unknown token."""
+    """Number the distinct tokens, the most frequent first; 0 stands for every unknown
+    token."""
 
     def __init__(self, tokens):
-        by_frequency = [token for token, count in collections.Counter(tokens).most_common()]
+        by_frequency = [
+            token for token, count in collections.Counter(tokens).most_common()
+        ]
         self.idx_to_token = ["<unk>", *by_frequency]
         self.token_to_idx = {token: idx for idx, token in enumerate(self.idx_to_token)}
 
@@ -38,17 +43,23 @@ class Vocab:
 
 
 def seq_data_iter_sequential(corpus, batch_size, num_steps):
-    """Yield batches X, Y of shape (B, T); row b of a batch goes on where row b of the batch before stopped."""
+    """Yield batches X, Y of shape (B, T); row b of a batch goes on where row b of the
+    batch before stopped."""
     num_batches = (len(corpus) - 1) // (batch_size * num_steps)
     used = num_batches * batch_size * num_steps
-    offset = torch.randint(len(corpus) - used, ()).item()  # every token gets its turn over the epochs
+    offset = torch.randint(
+        len(corpus) - used, ()
+    ).item()  # so every token gets its turn
     Xs = corpus[offset : offset + used].reshape(batch_size, -1)  # (B, num_batches * T)
-    Ys = corpus[offset + 1 : offset + 1 + used].reshape(batch_size, -1)  # the labels: one token later
+    Ys = corpus[offset + 1 : offset + 1 + used].reshape(
+        batch_size, -1
+    )  # labels: 1 later
     yield from zip(Xs.split(num_steps, dim=1), Ys.split(num_steps, dim=1), strict=True)
 
 
 def seq_data_iter_random(corpus, batch_size, num_steps):
-    """Yield batches X, Y of shape (B, T); every row is a window from anywhere in the text."""
+    """Yield batches X, Y of shape (B, T); every row is a window from anywhere in the
+    text."""
     num_batches = (len(corpus) - num_steps) // (batch_size * num_steps)
     offset = torch.randint(num_steps, ()).item()
     starts = torch.arange(offset, len(corpus) - num_steps, num_steps)

@@ -15,17 +15,23 @@ from course_utils.prediction import predict
 
 
 def detach(state):
-    """Keep the state's values and forget how they were computed, so that backward stops here."""
-    return tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+    """Keep the state's values and forget how they were computed, so that backward stops
+    here."""
+    return (
+        tuple(part.detach() for part in state)
+        if isinstance(state, tuple)
+        else state.detach()
+    )
 
 
 def train_epoch(net, train_iter, optimizer, device):
-    """Train on every batch once and return the perplexity on the way, exp of the mean cross-entropy."""
+    """Train on every batch once and return the perplexity on the way, exp of the mean
+    cross-entropy."""
     net.train()
     state, total_loss, num_tokens = None, 0.0, 0
     for X, Y in train_iter:
-        X, labels = X.to(device), Y.to(device).T.flatten()  # labels in the order of the logits: time first
-        if state is None or train_iter.sampling == "random":
+        X, labels = X.to(device), Y.to(device).T.flatten()  # time first, as the logits
+        if state is None or not train_iter.carries_state:
             state = net.begin_state(device, batch_size=len(X))
         logits, state = net(X, detach(state))
         loss = F.cross_entropy(logits, labels)
@@ -40,23 +46,29 @@ def train_epoch(net, train_iter, optimizer, device):
 
 @torch.no_grad()
 def evaluate(net, tokens, device, row_length=1_000, num_steps=100):
-    """Return the perplexity on `tokens`: rows of about `row_length`, each read from its start with a carried state."""
-    was_training = net.training
-    net.eval()  # dropout, where there is any, is for training only
+    """Return the perplexity on `tokens`: rows of about `row_length`, each read from
+    its start with a carried state."""
     num_rows = max(1, len(tokens) // row_length)
     used = (len(tokens) - 1) // num_rows * num_rows
-    X, Y = tokens[:used].reshape(num_rows, -1).to(device), tokens[1 : used + 1].reshape(num_rows, -1).to(device)
+    X = tokens[:used].reshape(num_rows, -1).to(device)
+    Y = tokens[1 : used + 1].reshape(num_rows, -1).to(device)
     state, total_loss = net.begin_state(device, batch_size=num_rows), 0.0
-    for inputs, labels in zip(X.split(num_steps, dim=1), Y.split(num_steps, dim=1), strict=True):
-        logits, state = net(inputs, state)
-        total_loss += F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
-    net.train(was_training)
+    was_training = net.training
+    net.eval()  # dropout, where there is any, is for training only
+    try:
+        windows = zip(X.split(num_steps, dim=1), Y.split(num_steps, dim=1), strict=True)
+        for inputs, labels in windows:
+            logits, state = net(inputs, state)
+            total_loss += F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
+    finally:
+        net.train(was_training)
     return (total_loss / used).exp().item()
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch brought; the last two fields are None in epochs that were not looked at."""
+    """What one epoch brought; the last two fields are None in epochs that were not
+    looked at."""
 
     epoch: int
     perplexity: float
@@ -71,35 +83,44 @@ def sgd(net, lr, num_updates):
 
 
 def one_cycle(net, lr, num_updates):
-    """A quicker recipe: AdamW, whose learning rate rises to `lr` and then falls to almost 0."""
+    """A quicker recipe: AdamW, whose learning rate rises to `lr` and then falls to
+    almost 0."""
     optimizer = torch.optim.AdamW(net.parameters(), lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=num_updates + 1, pct_start=0.15)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, lr, total_steps=num_updates + 1, pct_start=0.15
+    )
     optimizer.register_step_post_hook(lambda *details: schedule.step())
     return optimizer
 
 
-def epochs(net, train_iter, vocab, lr, num_epochs, device, prefix="time traveller", every=10, first=1, recipe=sgd,
-           train_epoch=train_epoch):  # fmt: skip
-    """Yield an `Epoch` after each epoch; in every tenth, the first and the last one, look at unseen text too."""
+def epochs(net, train_iter, vocab, lr, num_epochs, device, *, recipe=None,
+           prefix="time traveller", every=10, first=1):  # fmt: skip
+    """Yield an `Epoch` after each epoch; in every tenth, the first and the last one,
+    look at unseen text too. The recipe is `sgd` unless another one is given."""
     check_training(net, train_iter, vocab, lr, num_epochs, every, recipe)
     net.to(device)
-    optimizer = recipe(net, lr, num_epochs * len(train_iter))
+    optimizer = (recipe or sgd)(net, lr, num_epochs * len(train_iter))
+    tokens = len(train_iter) * train_iter.batch_size * train_iter.num_steps
     for epoch in range(first, first + num_epochs):
         start = time.perf_counter()
         perplexity = train_epoch(net, train_iter, optimizer, device)
-        speed = len(train_iter) * train_iter.batch_size * train_iter.num_steps / (time.perf_counter() - start)
+        speed = tokens / (time.perf_counter() - start)
         check_finite(perplexity, epoch, lr)
         if epoch % every and epoch not in (first, first + num_epochs - 1):
             yield Epoch(epoch, perplexity, speed)
         else:
-            yield Epoch(epoch, perplexity, speed, *look(net, train_iter, vocab, device, prefix))
+            seen = look(net, train_iter, vocab, device, prefix)
+            yield Epoch(epoch, perplexity, speed, *seen)
 
 
-def look(net, train_iter, vocab, device, prefix):
-    """Return the held-out perplexity and a sample of 50 characters (None where the model cannot give one)."""
-    held_out = evaluate(net, train_iter.held_out, device) if len(train_iter.held_out) > 1 else None
-    sample = None if getattr(net, "num_directions", 1) == 2 else predict(prefix, 50, net, vocab, device)
-    return held_out, sample
+def look(net, train_iter, vocab, device, prefix, limit=20_000):
+    """Return the held-out perplexity, of at most `limit` tokens, and a sample of 50
+    characters (None where the model cannot give one)."""
+    held_out, sample = train_iter.held_out[:limit], None
+    perplexity = evaluate(net, held_out, device) if len(held_out) > 1 else None
+    if getattr(net, "num_directions", 1) == 1:
+        sample = predict(prefix, 50, net, vocab, device)
+    return perplexity, sample
 
 
 def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe):
@@ -107,29 +128,45 @@ def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe):
     if not lr > 0:
         raise ValueError(f"lr is {lr}; the learning rate must be above 0")
     if num_epochs < 0 or every < 1:
-        raise ValueError(f"num_epochs is {num_epochs} and every is {every}; they must be at least 0 and 1")
-    if not callable(recipe):
-        raise ValueError(f"recipe is {recipe!r}; it must be a function such as training.sgd or training.one_cycle")
+        raise ValueError(
+            f"num_epochs is {num_epochs} and every is {every}; "
+            "they must be at least 0 and 1"
+        )
+    if not (recipe is None or callable(recipe)):
+        raise ValueError(
+            f"recipe is {recipe!r}; it must be a function such as training.sgd "
+            "or training.one_cycle"
+        )
     known = getattr(net, "vocab_size", len(vocab))
     if known != len(vocab):
-        raise ValueError(f"the model knows {known} tokens, the vocabulary has {len(vocab)}; build it with len(vocab)")
-    if not hasattr(train_iter, "sampling"):
-        raise ValueError("train_iter does not say its sampling; load it with course_utils.load_data_time_machine")
+        raise ValueError(
+            f"the model knows {known} tokens, the vocabulary has {len(vocab)}; "
+            "build it with len(vocab)"
+        )
+    if not hasattr(train_iter, "carries_state"):
+        raise ValueError(
+            "train_iter does not say whether it carries_state; "
+            "load it with load_data_time_machine"
+        )
 
 
 def check_finite(perplexity, epoch, lr):
     """Raise FloatingPointError when training has blown up."""
     if not math.isfinite(perplexity):
         advice = f"start again with a new model and a learning rate below {lr}"
-        raise FloatingPointError(f"perplexity is {perplexity} after epoch {epoch}; {advice}")
+        raise FloatingPointError(
+            f"perplexity is {perplexity} after epoch {epoch}; {advice}"
+        )
 
 
 def baselines(tokens, held_out, vocab_size):
-    """Return the held-out perplexity of mere counting: single tokens (unigram), pairs (bigram), each count plus one."""
+    """Return the held-out perplexity of mere counting: single tokens (unigram), pairs
+    (bigram), each count plus one."""
     singles = torch.bincount(tokens, minlength=vocab_size) + 1  # (V,)
-    pairs = torch.bincount(tokens[:-1] * vocab_size + tokens[1:], minlength=vocab_size**2).reshape(vocab_size, -1) + 1
+    pairs = tokens[:-1] * vocab_size + tokens[1:]
+    pairs = torch.bincount(pairs, minlength=vocab_size**2).reshape(vocab_size, -1) + 1
     log_unigram = (singles / singles.sum()).log()
-    log_bigram = (pairs / pairs.sum(dim=1, keepdim=True)).log()  # (V, V): row = token before, column = token
+    log_bigram = (pairs / pairs.sum(dim=1, keepdim=True)).log()  # (V, V): row = before
     unigram = log_unigram[held_out[1:]].mean().neg().exp().item()
     bigram = log_bigram[held_out[:-1], held_out[1:]].mean().neg().exp().item()
     return {"unigram": unigram, "bigram": bigram}

@@ -6,6 +6,7 @@ Every function returns a `Picture`: a matplotlib figure outside pyplot, so that 
 from course_utils.plots.curves import RunCurves, TrainingCurves, training_curves
 from course_utils.plots.grids import dependence_grids, dependence_maps, text_windows, token_grids
 from course_utils.plots.layout import ARM_NAMES, batch_against_time, layout_runs, loss_ways, steps_against_layers
+from course_utils.plots.lines import bars, lines, panels
 from course_utils.plots.memory import clippings, gradient_decays, history_costs, recalls, telescope
 from course_utils.plots.microscope import microscope
 from course_utils.plots.network import unrolled_picture
@@ -36,51 +37,3 @@ from course_utils.plots.writing import (
     prefix_curves,
     readings,
 )
-
-__all__ = [
-    "ARM_NAMES",
-    "BLUE",
-    "FAINT",
-    "GREEN",
-    "GREY",
-    "INK",
-    "LAYER_COLOURS",
-    "ORANGE",
-    "PURPLE",
-    "SHIFT",
-    "SKY",
-    "VERMILION",
-    "YELLOW",
-    "FixedPicture",
-    "Picture",
-    "RunCurves",
-    "TrainingCurves",
-    "batch_against_time",
-    "clippings",
-    "cold_starts",
-    "dependence_grids",
-    "dependence_maps",
-    "distributions",
-    "fine_tunings",
-    "gradient_decays",
-    "history_costs",
-    "layout_runs",
-    "loop_sentence",
-    "loss_ways",
-    "microscope",
-    "prediction_steps",
-    "prefix_curves",
-    "readings",
-    "recalls",
-    "ribbon",
-    "sampling_arms",
-    "shape_picture",
-    "steps_against_layers",
-    "telescope",
-    "text_windows",
-    "token_grids",
-    "training_curves",
-    "truncation_cliffs",
-    "unrolled_picture",
-    "window_lengths",
-]

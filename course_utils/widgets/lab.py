@@ -1,11 +1,16 @@
 """What all labs share: controls above a picture, errors where readers see them, and a picture without JavaScript."""
 
 import base64
+import contextlib
 import html
+import itertools
+import sys
 import threading
 import traceback
 
 import ipywidgets
+
+from course_utils.plots import VERMILION
 
 DPI = {False: 100, True: 150}  # of the picture, by the presenter switch
 LARGE_TYPE = """<style>
@@ -18,12 +23,20 @@ class Lab(ipywidgets.VBox):
     """A column of controls over a picture that `update()` draws anew whenever a control changes.
 
     A subclass implements `draw()`, which reads the controls and returns a `plots.Picture`. Every control becomes a
-    public attribute of its name. An error in a callback is shown below the picture and raised again. Every lab has a
-    switch `presenter`, which enlarges all type for a projector.
+    public attribute of its name. An error in a callback is shown in the lab and raised again. Every lab has a switch
+    `presenter`, which enlarges all type for a projector.
 
     Args:
         controls: name -> ipywidgets control with a `value`.
+
+    Attributes:
+        columns: how many controls stand in each column, side by side; without it each control has a line of its own.
+        refusals: types of errors that are no fault of anybody's code, such as sizes that do not fit: once there is a
+            picture, it stays, and the error's one sentence is shown above it.
     """
+
+    columns = ()
+    refusals = ()
 
     def __init__(self, controls):
         self._lock = threading.RLock()  # JupyterLab delivers slider moves in a second thread while a cell runs
@@ -42,12 +55,14 @@ class Lab(ipywidgets.VBox):
         self.update()
 
     def arrange(self):
-        """Return the widgets above the picture; here every control on a line of its own."""
-        return list(self.controls.values())
+        """Return the widgets above the picture: the controls in columns, and the place for an error."""
+        waiting = iter(self.controls.values())
+        columns = [ipywidgets.VBox(list(itertools.islice(waiting, count))) for count in self.columns]
+        return [*([ipywidgets.HBox(columns)] if columns else []), *waiting, self.errors]
 
     def below(self):
-        """Return the widgets below the picture; here the place for an error."""
-        return [self.errors]
+        """Return the widgets below the picture; here none."""
+        return []
 
     def draw(self):
         """Return the `plots.Picture` that belongs to the controls' values."""
@@ -62,9 +77,17 @@ class Lab(ipywidgets.VBox):
                 self.picture.value = self.draw().png(DPI[self.presenter.value])
                 self.errors.value = ""
 
+    @contextlib.contextmanager
     def guard(self):
-        """A context that shows an error in the lab before it goes on its way."""
-        return _Shown(self.errors)
+        """Inside, an error is shown in the lab before it goes on its way; one of `refusals` ends here."""
+        try:
+            yield
+        except Exception as error:
+            refused = isinstance(error, self.refusals) and self.picture.value
+            text = str(error) if refused else "".join(traceback.format_exception(error))
+            self.errors.value = f"<pre style='color: {VERMILION}; white-space: pre-wrap'>{html.escape(text)}</pre>"
+            if not refused:
+                raise
 
     def _on_change(self, change):
         self.update()
@@ -89,27 +112,38 @@ class FunctionLab(Lab):
     """
 
     def __init__(self, function, **controls):
-        self.function = function
+        self.function = Latest(function)
         super().__init__(controls)
 
     def draw(self):
         return self.function(**{name: control.value for name, control in self.controls.items()})
 
 
-class _Shown:
-    """Write an error's traceback into an HTML widget and let the error pass."""
+class Latest:
+    """A function or class of the reader's, found anew by its name at each use.
 
-    def __init__(self, place):
-        self.place = place
+    A cell that is run again binds the name to a new function: a lab that was opened before works with it from then on.
+    Whatever was not bound to its own name when it was handed over, such as an older version kept on purpose, stays.
 
-    def __enter__(self):
-        return self
+    Args:
+        thing: a function or a class.
+    """
 
-    def __exit__(self, kind, error, trace):
-        if error is not None:
-            text = html.escape("".join(traceback.format_exception(kind, error, trace)))
-            self.place.value = f"<pre style='color: #D55E00; white-space: pre-wrap'>{text}</pre>"
-        return False
+    def __init__(self, thing):
+        self.thing, self.follows = thing, self._bound_to(thing) is thing
+
+    def __call__(self, *args, **kwargs):
+        return self.now()(*args, **kwargs)
+
+    def now(self):
+        """What the name stands for now."""
+        return self._bound_to(self.thing) if self.follows else self.thing
+
+    @staticmethod
+    def _bound_to(thing):
+        module = sys.modules.get(getattr(thing, "__module__", None))
+        found = getattr(module, getattr(thing, "__qualname__", ""), thing)
+        return found if callable(found) else thing
 
 
 def int_slider(description, value, low, high, step=1):

@@ -4,12 +4,13 @@ The loop itself is `training.epochs`; this module only consumes what it yields.
 """
 
 import time
+from contextlib import nullcontext
 
 from IPython.display import Image, display
 
-from course_utils import fast as faster
 from course_utils import plots, training
 from course_utils.devices import ThreadWatch, describe
+from course_utils.fast import quick_layers
 
 SECONDS_BETWEEN_PICTURES = 0.7
 
@@ -36,7 +37,7 @@ class LivePlot:
 
 
 def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=None, prefix="time traveller",
-          every=10, recipe=training.sgd, fast=True):  # fmt: skip
+          every=10, recipe=None, epochs=training.epochs, fast=True):  # fmt: skip
     """Train `net` in place with clipped gradients, showing training and held-out perplexity live.
 
     Interrupting the cell keeps the model and the records so far. Calling again goes on with the model; pass the
@@ -46,15 +47,13 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
         net: a model with `forward(X, state) -> (logits, state)` and `begin_state(device, batch_size)`.
         train_iter, vocab: what `load_data_time_machine` returned.
         lr: learning rate; the book's recipe uses 1, `training.one_cycle` does well with 0.01.
-        num_epochs: passes over the training text.
-        device: where to compute, as from `try_gpu()`.
-        plot: draw the live plot.
         history: the records of an earlier call, to be continued.
         prefix: start of the sample that is written on the way.
         every: look at the held-out text and write a sample every so many epochs.
-        recipe: `training.sgd` as in the book, `training.one_cycle`, or a function of yours with the same arguments. A
-            second call begins a new cycle.
-        fast: use the faster loop of `course_utils.fast` where it applies; up to rounding its results are the same.
+        recipe: None for the book's, `training.one_cycle`, or a function of yours with the arguments of `training.sgd`.
+            A second call begins a new cycle.
+        epochs: the training loop, a generator function with the arguments of `training.epochs`; hand over your own.
+        fast: let torch's recurrent layers compute in the quicker way of `course_utils.fast` where there is one.
 
     Returns:
         A list of `training.Epoch` records.
@@ -67,16 +66,16 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
     history = [] if history is None else history
     first = history[-1].epoch + 1 if history else 1
     last = first + num_epochs - 1
-    train_epoch = faster.choose(net, device) if fast else training.train_epoch
-    run = training.epochs(net, train_iter, vocab, lr, num_epochs, device, prefix, every, first, recipe, train_epoch)
+    run = epochs(net, train_iter, vocab, lr, num_epochs, device, recipe=recipe, prefix=prefix, every=every, first=first)
     live = LivePlot(_baselines(train_iter, vocab), last) if plot else None
     threads, start = ThreadWatch(device), time.perf_counter()
     try:
-        for record in run:
-            history.append(record)
-            threads.see(record.tokens_per_second)
-            if live:
-                live.update(history, progress(record, first, last, time.perf_counter() - start))
+        with quick_layers() if fast else nullcontext():
+            for record in run:
+                history.append(record)
+                threads.see(record.tokens_per_second)
+                if live:
+                    live.update(history, progress(record, first, last, time.perf_counter() - start))
     except KeyboardInterrupt:
         print(f"Stopped after epoch {history[-1].epoch if history else 0}; the model and its history are kept.")
     finally:

@@ -1,0 +1,34 @@
+"""One figure for every "letters in cells": a grid of coloured cells, each with its text."""
+
+from matplotlib.patches import Rectangle
+
+from course_utils.plots.picture import GREY, VERMILION
+
+
+def draw_cells(axes, colours, labels, title="", frame=None):
+    """Draw a grid of cells on axes that count its rows and columns, row 0 on top.
+
+    Args:
+        colours: rows of colours; None leaves a place empty.
+        labels: rows of texts; a space is drawn as an open box.
+        frame: (row, column) of a cell to be framed.
+    """
+    for i, (row, texts) in enumerate(zip(colours, labels, strict=True)):
+        for j, (colour, text) in enumerate(zip(row, texts, strict=True)):
+            if colour is not None:
+                axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=colour, edgecolor=GREY, linewidth=0.5))
+            axes.text(j, i, visible(text), ha="center", va="center", fontsize=9, family="monospace")
+    if frame is not None:
+        corner = frame[1] - 0.5, frame[0] - 0.5
+        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=VERMILION, linewidth=3, clip_on=False))
+    width = max(map(len, labels))
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(len(labels) - 0.5, -0.5), aspect="equal")
+    axes.set(xticks=range(width), yticks=range(len(labels)))
+    axes.set_title(title, fontsize=10)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def visible(text):
+    """A text whose spaces can be seen."""
+    return text.replace(" ", "␣")

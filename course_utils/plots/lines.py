@@ -1,0 +1,139 @@
+"""One figure for every "y over x": lines by name, with what counting or theory expects and what the reader guessed."""
+
+import math
+import statistics
+
+from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+from course_utils.plots.picture import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, Picture
+
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY, INK, PURPLE)
+CAN_BE_LEFT_OUT = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+
+
+def lines(series, **labels):
+    """Return a `Picture` with one panel, see `draw_lines`."""
+    picture = Picture(7, 3.4)
+    draw_lines(picture.add_subplot(), series, **labels)
+    return picture
+
+
+def panels(*each, height=3.2):
+    """Return a `Picture` of several panels side by side, each given as a dictionary of `draw_lines`' arguments."""
+    picture = Picture(8.5, height)
+    for axes, arguments in zip(picture.subplots(1, len(each), squeeze=False)[0], each, strict=True):
+        draw_lines(axes, **arguments)
+    return picture
+
+
+def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baselines=None, marks=None, guess=None,
+               style="o-"):  # fmt: skip
+    """Draw points joined by a line for each name, all in a colour of their own.
+
+    Args:
+        series: name -> pairs (x, y). Where an x comes several times, as with several seeds, the line goes through the
+            mean (on a log axis the geometric one) and a band reaches from the lowest to the highest y. Pairs whose y is
+            not finite are left out. An x may be a word: words keep their order.
+        x, y, title: labels.
+        log: "x", "y" or "xy": the axes with a logarithmic scale, their numbers written plainly.
+        expected: name -> pairs, what theory or counting says: dashed, in the colour of the series of this name.
+        baselines: name -> y of a dotted horizontal line.
+        marks: name -> x of a dotted vertical line.
+        guess: where the reader expected something: an x, or a pair (x, y); None without a guess.
+        style: matplotlib's marker and line.
+    """
+    colours = dict(zip(series, COLOURS, strict=False))
+    for name, pairs in series.items():
+        xs, groups = _grouped(pairs)
+        means = [(statistics.geometric_mean if "y" in log else statistics.fmean)(group) for group in groups]
+        axes.plot(xs, means, style, color=colours[name], markersize=4, label=name)
+        if any(len(group) > 1 for group in groups):
+            axes.fill_between(xs, *zip(*((min(group), max(group)) for group in groups), strict=True),
+                              color=colours[name], alpha=0.2, linewidth=0)  # fmt: skip
+    for name, pairs in (expected or {}).items():
+        axes.plot(*zip(*pairs, strict=True), "--", color=colours.get(name, GREY), linewidth=1)
+    axes.set(xlabel=x, ylabel=y, title=title)
+    _scale(axes, series, log)
+    _draw_marks(axes, baselines or {}, marks or {})
+    draw_guess(axes, guess)
+    if len(series) > 1:
+        axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _grouped(pairs):
+    """All x in the order in which they come, and the finite y of each."""
+    groups = {}
+    for x, y in pairs:
+        if math.isfinite(y):
+            groups.setdefault(x, []).append(y)
+    return list(groups), list(groups.values())
+
+
+def _scale(axes, series, log):
+    """Logarithmic scales with plain numbers; on a short x axis every x gets its tick."""
+    for letter, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
+        if letter in log:
+            (axes.set_xscale if letter == "x" else axes.set_yscale)("log")
+            low, high = axis.get_view_interval()
+            if high < 1e5 * low:
+                axis.set_major_formatter(ScalarFormatter())
+            axis.set_minor_formatter(NullFormatter())
+    xs = sorted({x for pairs in series.values() for x, _ in pairs}) if "x" in log else []
+    if 0 < len(xs) <= 10:
+        axes.set_xticks(xs, [f"{x:g}" for x in xs])
+    if "y" in log and (high := axes.get_ylim()[1]) < 100 * (low := axes.get_ylim()[0]):
+        axes.set_yticks([tick for tick in (*range(1, 11), 15, 20, 30, 50, 100, 200, 500) if low <= tick <= high])
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.set_ylim(low, high)
+
+
+def _draw_marks(axes, baselines, marks):
+    """Dotted lines, each with its name: across at a y, upright at an x."""
+    for name, value in baselines.items():
+        axes.axhline(value, color=GREY, linestyle=":")
+        axes.annotate(f"{name} {value:.1f}", (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+                      fontsize=8, color=GREY)  # fmt: skip
+    for name, place in marks.items():
+        axes.axvline(place, color=GREY, linestyle=":")
+        axes.annotate(f" {name}", (place, 0.01), xycoords=("data", "axes fraction"), color=GREY, fontsize=8)
+
+
+def draw_guess(axes, guess):
+    """Draw the reader's guess: a dashed line at an x, or a star at a pair (x, y); nothing for None."""
+    if isinstance(guess, tuple):
+        axes.plot(*guess, "*", markersize=12, color=PURPLE, zorder=3)
+        axes.annotate("your guess", guess, (0, -18), textcoords="offset points", ha="center", color=PURPLE,
+                      bbox=CAN_BE_LEFT_OUT)  # fmt: skip
+    elif guess is not None:
+        axes.axvline(guess, color=PURPLE, linestyle="--")
+        axes.annotate(" your guess", (guess, 0.01), xycoords=("data", "axes fraction"), color=PURPLE)
+
+
+def bars(values, x="", form="{:.1f}", log=False, baselines=None, guess=None):
+    """Return a `Picture` of horizontal bars from top to bottom, the value behind each.
+
+    Args:
+        values: name -> number; one that is not finite gets no bar.
+        x: label of the values' axis.
+        form: format of the values.
+        log: whether that axis is logarithmic.
+        baselines: name -> value of a dotted line.
+        guess: the value that the reader expected, or None.
+    """
+    picture = Picture(7.5, 0.9 + 0.4 * len(values))
+    axes = picture.add_subplot()
+    drawn = axes.barh(range(len(values)), values.values(), color=BLUE, height=0.6)
+    axes.bar_label(drawn, [form.format(value) for value in values.values()], padding=3, fontsize=9)
+    axes.set_yticks(range(len(values)), values)
+    axes.set_ylim(len(values) - 0.1, -0.6)  # with room for a word below the last bar
+    numbers = (*values.values(), *(baselines or {}).values(), guess or 0)
+    longest = max(filter(math.isfinite, numbers))
+    axes.set(xlabel=x, xscale="log", xlim=(0.5, 4 * longest)) if log else axes.set(xlabel=x, xlim=(0, 1.15 * longest))
+    for name, value in (baselines or {}).items():
+        axes.axvline(value, color=GREY, linestyle=":")
+        axes.annotate(f"{name} {value:.1f} ", (value, 1), xycoords=("data", "axes fraction"), ha="right", va="bottom",
+                      fontsize=8, color=GREY)  # fmt: skip
+    draw_guess(axes, guess)
+    axes.spines[["top", "right"]].set_visible(False)
+    return picture
