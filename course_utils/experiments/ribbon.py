@@ -7,7 +7,6 @@ A cutting function is run on positions 0, 1, 2, ... instead of tokens, so that i
 
 import itertools
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 
@@ -22,7 +21,7 @@ class NoBatch(ValueError):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a row's state comes from: the kind, and the position at which the row stopped in the batch before.
+    """Where a row's state comes from, and the position at which the row stopped in the batch before.
 
     The kind is "zeros" (first batch, position None), "goes on" (the row's first position is the next one) or "from
     elsewhere" (it is not, so that a carried state would be stale).
@@ -34,40 +33,26 @@ class Source:
 
 @dataclass(frozen=True)
 class Ribbon:
-    """One epoch of batches, as positions in the text.
-
-    Attributes:
-        num_tokens, batch_size, num_steps, seed: what was asked for.
-        number: which batch is looked at, from 1.
-        inputs, labels: the positions in X and in Y, as tuples (K, B, T).
-        uses: for each token of the text its places as an input, (number of the batch, row), usually one or none.
-        unused: positions that are never an input.
-        unseen: those of them that are not even a label.
-        repeated: positions that are an input more than once; none if windows do not overlap.
-        wrong_labels: (number of the batch, row) wherever a label is not the token after its input.
-        sources: a `Source` for each row of the batch looked at.
-    """
+    """One epoch of batches, as positions in the text."""
 
     num_tokens: int
     batch_size: int
     num_steps: int
-    seed: int
-    number: int
-    inputs: tuple
-    labels: tuple
-    uses: tuple
-    unused: tuple
-    unseen: tuple
-    repeated: tuple
-    wrong_labels: tuple
-    sources: tuple
+    number: int  # which batch is looked at, from 1
+    inputs: list  # the positions in X (K, B, T)
+    labels: list  # and in Y
+    unused: list  # positions that are never an input
+    unseen: list  # those of them that are not even a label
+    repeated: list  # positions that are an input more than once; none if windows do not overlap
+    wrong_labels: list  # (number of the batch, row) wherever a label is not the token after its input
+    sources: list  # a `Source` for each row of the batch looked at
 
     @property
     def num_batches(self):
         """K, batches of the epoch."""
         return len(self.inputs)
 
-    @cached_property
+    @property
     def batch(self):
         """The inputs of the batch looked at: B rows of T positions."""
         return self.inputs[self.number - 1]
@@ -81,8 +66,6 @@ def corpus_ribbon(cut, num_tokens, batch_size, num_steps, seed=0, number=1):
     Args:
         cut: called as `cut(positions, batch_size, num_steps)`; yields pairs of tensors X, Y of shape (B, T), as
             `text.seq_data_iter_sequential` and `text.seq_data_iter_random` do.
-        num_tokens: length of the text.
-        batch_size, num_steps: B and T.
         seed: one seed, one epoch.
         number: the batch to look at, from 1; beyond the last one it is the last one.
 
@@ -90,25 +73,36 @@ def corpus_ribbon(cut, num_tokens, batch_size, num_steps, seed=0, number=1):
         NoBatch: B and T are too large for the text.
         ValueError: a size or number below 1, or batches that are not what was asked for.
     """
-    for name, value in (("batch_size", batch_size), ("num_steps", num_steps), ("number", number)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}; it must be at least 1")
-    _check_room(num_tokens, batch_size, num_steps)
+    _check_sizes(num_tokens, batch_size=batch_size, num_steps=num_steps, number=number)
     with seeded(seed):
         batches = list(itertools.islice(_read(cut, num_tokens, batch_size, num_steps), num_tokens + 1))
     _check_number(len(batches), cut, num_tokens, batch_size, num_steps)
-    inputs, labels = zip(*batches, strict=True)
-    number = min(number, len(inputs))
+    X, Y = map(torch.stack, zip(*batches, strict=True))  # (K, B, T)
+    number = min(number, len(X))
+    inputs, labels = (torch.bincount(part.flatten(), minlength=num_tokens) for part in (X, Y))  # how often each is one
     return Ribbon(
-        num_tokens, batch_size, num_steps, seed, number, inputs, labels,
-        **_count_uses(inputs, labels, num_tokens),
-        wrong_labels=_wrong_labels(inputs, labels),
-        sources=_sources(inputs, number),
+        num_tokens, batch_size, num_steps, number, X.tolist(), Y.tolist(), unused=_where(inputs == 0),
+        unseen=_where(inputs + labels == 0), repeated=_where(inputs > 1),
+        wrong_labels=[(batch + 1, row) for batch, row in (Y != X + 1).any(dim=2).nonzero().tolist()],
+        sources=_sources(X[number - 2 : number].tolist()) if number > 1 else [Source(ZEROS)] * batch_size,
     )  # fmt: skip
 
 
-def _check_room(num_tokens, batch_size, num_steps):
-    """Raise `NoBatch` where not even one batch with its labels has room."""
+def _where(mask):
+    return mask.nonzero().flatten().tolist()
+
+
+def _sources(batches):
+    """A `Source` for each row of the second one of two batches."""
+    pairs = zip(*batches, strict=True)
+    return [Source(GOES_ON if row[0] == old[-1] + 1 else ELSEWHERE, old[-1]) for old, row in pairs]
+
+
+def _check_sizes(num_tokens, batch_size, num_steps, number):
+    """Raise ValueError for sizes below 1, and `NoBatch` where not even one batch with its labels has room."""
+    for name, value in (("batch_size", batch_size), ("num_steps", num_steps), ("number", number)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; it must be at least 1")
     needed = batch_size * num_steps + 1
     if num_tokens < needed:
         raise NoBatch(
@@ -118,7 +112,7 @@ def _check_room(num_tokens, batch_size, num_steps):
 
 
 def _read(cut, num_tokens, batch_size, num_steps):
-    """Yield what a cutting function yields, each X and Y as a tuple of B tuples of T positions."""
+    """Yield the pairs X, Y that a cutting function yields, if they are what was asked for."""
     name, batches = _name(cut), cut(torch.arange(num_tokens), batch_size, num_steps)
     if not hasattr(batches, "__iter__"):
         raise ValueError(f"{name} returned {batches!r}; let it yield pairs X, Y")
@@ -128,7 +122,7 @@ def _read(cut, num_tokens, batch_size, num_steps):
         if number > 1 or pair[0].numel():  # an empty first batch is none at all: `_check_number` has the words for it
             for letter, part in zip("XY", pair, strict=True):
                 _check_part(f"{letter} of batch {number} of {name}", part, num_tokens, (batch_size, num_steps))
-            yield tuple(tuple(map(tuple, part.tolist())) for part in pair)
+            yield pair
 
 
 def _check_part(what, part, num_tokens, shape):
@@ -156,38 +150,3 @@ def _check_number(num_batches, cut, num_tokens, batch_size, num_steps):
 
 def _name(cut):
     return getattr(cut, "__name__", "the cutting function")
-
-
-def _count_uses(inputs, labels, num_tokens):
-    """The fields of a `Ribbon` that say how often each token is used."""
-    uses = [[] for _ in range(num_tokens)]
-    for number, X in enumerate(inputs, start=1):
-        for row, positions in enumerate(X):
-            for position in positions:
-                uses[position].append((number, row))
-    unused = tuple(position for position, places in enumerate(uses) if not places)
-    labelled = {position for Y in labels for positions in Y for position in positions}
-    return {
-        "uses": tuple(map(tuple, uses)),
-        "unused": unused,
-        "unseen": tuple(position for position in unused if position not in labelled),
-        "repeated": tuple(position for position, places in enumerate(uses) if len(places) > 1),
-    }
-
-
-def _wrong_labels(inputs, labels):
-    """Where a label is not the token after its input: tuples (number of the batch, row)."""
-    return tuple(
-        (number, row)
-        for number, (X, Y) in enumerate(zip(inputs, labels, strict=True), start=1)
-        for row, (before, after) in enumerate(zip(X, Y, strict=True))
-        if after != tuple(position + 1 for position in before)
-    )
-
-
-def _sources(inputs, number):
-    """A `Source` for each row of the batch of this number."""
-    if number == 1:
-        return (Source(ZEROS),) * len(inputs[0])
-    pairs = zip(inputs[number - 2], inputs[number - 1], strict=True)
-    return tuple(Source(GOES_ON if row[0] == old[-1] + 1 else ELSEWHERE, old[-1]) for old, row in pairs)

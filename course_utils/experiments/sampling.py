@@ -2,23 +2,24 @@
 
 Dimensions: T time steps (`num_steps`, the window), B batch size, V vocabulary, H hidden units.
 
-An arm is an order of the windows, "sequential" or "random", and whether the state is carried from batch to batch. Only
-sequential windows go on where those of the batch before stopped; a state carried between random windows is stale: it
-belongs to another place of the text. The book's "random" run is sequential windows with a reset state.
+An arm is a sampling, "sequential" or "random", and whether the state goes on from batch to batch. Only sequential
+windows go on where those of the batch before stopped; a state carried into a random window is stale: it belongs to
+another place of the text. The book's "random" run is sequential windows with a reset state.
 """
 
 import math
+import statistics
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils.experiments.measuring import now, seeded
-from course_utils.loaders import check_windows
+from course_utils.experiments.measuring import seeded
+from course_utils.loaders import SeqDataLoader
 from course_utils.models import RNNModel
-from course_utils.text import seq_data_iter_random, seq_data_iter_sequential
-from course_utils.training import evaluate, train_epoch
+from course_utils.text import Vocab
+from course_utils.training import epochs
 
 ARMS = {
     "sequential, carried": ("sequential", True),
@@ -28,21 +29,14 @@ ARMS = {
 }
 
 
-class Windows:
-    """One epoch of batches X, Y (B, T) for `training.train_epoch`, with order and state chosen independently.
+class Windows(SeqDataLoader):
+    """A loader whose sampling says nothing about the state: whether it goes on is a choice of its own."""
 
-    Attributes:
-        sampling: what `train_epoch` reads off a loader: with "random" it resets the state before each batch.
-    """
+    carries_state = None  # hides the property, which follows the sampling
 
-    def __init__(self, tokens, batch_size, num_steps, order="sequential", carried=True):
-        check_windows(len(tokens), batch_size, num_steps, order)
-        self.cut = seq_data_iter_sequential if order == "sequential" else seq_data_iter_random
-        self.tokens, self.batch_size, self.num_steps = tokens, batch_size, num_steps
-        self.sampling = "sequential" if carried else "random"
-
-    def __iter__(self):
-        return self.cut(self.tokens, self.batch_size, self.num_steps)
+    def __init__(self, tokens, batch_size, num_steps, sampling="sequential", carries_state=True, held_out=()):
+        super().__init__(tokens, batch_size, num_steps, sampling, held_out)
+        self.carries_state = carries_state
 
 
 @torch.no_grad()
@@ -50,12 +44,8 @@ def perplexity_by_position(net, tokens, device, num_steps, rows=2000):
     """Measure the price of a cold start: the perplexity at each position of windows that begin with a state of zeros.
 
     A window begins at every token, so that all positions are judged on the same characters (but for the text's ends).
-
-    Args:
-        rows: so many windows are read at a time.
-
-    Returns:
-        A list of T numbers: exp of the mean cross-entropy at the window's first, second, ... character.
+    So many `rows` are read at a time. Returns a list of T numbers: exp of the mean cross-entropy at the window's first,
+    second, ... character.
     """
     windows = tokens.unfold(0, num_steps + 1, 1)  # (N, T + 1)
     losses = torch.zeros(num_steps)
@@ -66,28 +56,30 @@ def perplexity_by_position(net, tokens, device, num_steps, rows=2000):
     return (losses / len(windows)).exp().tolist()
 
 
-def geometric_mean(perplexities):
-    """The perplexity of several equally long stretches together: exp of the mean of their logarithms."""
-    return math.exp(sum(map(math.log, perplexities)) / len(perplexities))
+@dataclass(frozen=True)
+class Setting:
+    """What all arms of a comparison have in common."""
+
+    layer: type = nn.RNN  # a recurrent layer of torch
+    num_hiddens: int = 128  # H
+    optimizer: type = torch.optim.Adam  # called as optimizer(parameters, lr)
+    lr: float = 0.005
+    num_steps: int = 35  # T
+    batch_size: int = 32  # B
+    num_epochs: int = 8
+    every: int = 1  # epochs from one look at the held-out text to the next
+
+    def recipe(self, net, lr, num_updates):
+        """The optimiser, as `training.epochs` asks for it."""
+        return self.optimizer(net.parameters(), lr)
 
 
 @dataclass(frozen=True)
 class ArmRun:
-    """One training of a model, and how well it reads unseen text in two ways.
+    """One training of a model, and how well it reads unseen text in two ways."""
 
-    Attributes:
-        order, carried: the arm.
-        layer, num_hiddens, optimizer, lr: the recipe; names of torch's classes, H, learning rate.
-        training_perplexity: of the last epoch, on the way.
-        held_out: perplexity of unseen text read in rows of 1,000 characters with a carried state (`training.evaluate`).
-        best: the lowest such perplexity of all epochs that were looked at; `best_epoch` says which.
-        held_out_reset: perplexity of unseen text read in windows of T characters, each from a state of zeros.
-        by_position: that perplexity at each of the T positions.
-        seconds: for training alone.
-    """
-
-    order: str
-    carried: bool
+    sampling: str
+    carries_state: bool
     layer: str
     num_hiddens: int
     optimizer: str
@@ -97,69 +89,61 @@ class ArmRun:
     seed: int
     training_tokens: int
     epochs: int
-    training_perplexity: float
-    held_out: float
-    best: float
+    training_perplexity: float  # of the last epoch, on the way
+    held_out: float  # unseen text read in rows of 1,000 characters with a carried state (`training.evaluate`)
+    best: float  # the lowest such perplexity of all epochs that were looked at
     best_epoch: int
-    held_out_reset: float
-    by_position: tuple[float, ...]
-    seconds: float
+    held_out_reset: float  # unseen text read in windows of T characters, each from a state of zeros
+    by_position: tuple[float, ...]  # that perplexity at each of the T positions
+    seconds: float  # of training alone
 
     @property
     def arm(self):
         """The arm's name in `ARMS`."""
-        return next(name for name, arm in ARMS.items() if arm == (self.order, self.carried))
+        return next(name for name, arm in ARMS.items() if arm == (self.sampling, self.carries_state))
+
+    @property
+    def as_trained(self):
+        """The held-out perplexity when the state is carried or reset as in training."""
+        return self.held_out if self.carries_state else self.held_out_reset
 
 
-def train_arm(
-    order, carried, tokens, held_out, vocab_size, batch_size=32, num_steps=35, num_epochs=8, layer=nn.RNN,
-    num_hiddens=128, optimizer=torch.optim.Adam, lr=0.005, every=1, seed=0, device="cpu",
-):  # fmt: skip
-    """Train a model on windows cut in one order, with the state carried or reset (questions 1 and 7).
+def train_arm(sampling, carries_state, tokens, held_out, vocab_size, seed=0, device="cpu", **setting):
+    """Train a model on windows cut in one way, with the state carried or reset (questions 1 and 7).
 
     The training loop is the course's, with clipping at 1. The same seed gives all arms the same first weights. Williams
     & Peng 1990 describe truncation to a window with a carried state; Tallec & Ollivier 2017 (arXiv 1705.08209) what it
     leaves out. Cost: 0.3 s per 100,000 tokens for an RNN with H = 128 and T = 35, 0.8 s for a GRU.
 
     Args:
-        order: "sequential" or "random".
-        carried: whether the state goes on from batch to batch.
         tokens, held_out: long tensors; tokens needs at least B * T + T, held_out more than T.
-        layer, optimizer: classes of torch.
-        every: look at the held-out text after every so many epochs, and after the last.
-
-    Returns:
-        An `ArmRun`.
+        setting: the fields of `Setting`.
     """
-    seconds, looks = 0.0, {}
+    how = Setting(**setting)
+    vocab = Vocab(map(str, range(1, vocab_size)))  # stand-ins: nobody reads the samples
     with seeded(seed):
-        net = RNNModel(layer(vocab_size, num_hiddens), vocab_size).to(device)
-        windows = Windows(tokens, batch_size, num_steps, order, carried)
-        steps = optimizer(net.parameters(), lr)
-        for epoch in range(1, num_epochs + 1):
-            start = now(device)
-            training_perplexity = train_epoch(net, windows, steps, device)
-            seconds += now(device) - start
-            if epoch % every == 0 or epoch == num_epochs:
-                looks[epoch] = evaluate(net, held_out, device)
-    by_position = perplexity_by_position(net, held_out, device, num_steps)
-    best_epoch = min(looks, key=looks.get)
+        net = RNNModel(how.layer(vocab_size, how.num_hiddens), vocab_size)
+        windows = Windows(tokens, how.batch_size, how.num_steps, sampling, carries_state, held_out)
+        run = epochs(net, windows, vocab, how.lr, how.num_epochs, device, recipe=how.recipe, prefix="1", every=how.every)
+        records = list(run)
+    by_position = perplexity_by_position(net, held_out, device, how.num_steps)
+    looked = [record for record in records if record.held_out_perplexity is not None]
+    best = min(looked, key=lambda record: record.held_out_perplexity)
+    trained = len(windows) * how.batch_size * how.num_steps  # tokens of an epoch
     return ArmRun(
-        order, carried, layer.__name__, num_hiddens, optimizer.__name__, lr, num_steps, batch_size, seed, len(tokens),
-        num_epochs, training_perplexity, held_out=looks[num_epochs], best=looks[best_epoch], best_epoch=best_epoch,
-        held_out_reset=geometric_mean(by_position), by_position=tuple(by_position), seconds=seconds,
+        sampling, carries_state, how.layer.__name__, how.num_hiddens, how.optimizer.__name__, how.lr, how.num_steps,
+        how.batch_size, seed, len(tokens), how.num_epochs, records[-1].perplexity, records[-1].held_out_perplexity,
+        best=best.held_out_perplexity, best_epoch=best.epoch,
+        held_out_reset=math.exp(statistics.fmean(map(math.log, by_position))), by_position=tuple(by_position),
+        seconds=sum(trained / record.tokens_per_second for record in records),
     )  # fmt: skip
 
 
-def sampling_arms(tokens, held_out, vocab_size, seeds=(0,), arms=tuple(ARMS), **options):
-    """Measure whether batches may be random (question 7): train all four arms alike. Cost: 4 to 8 times `train_arm`.
+def sampling_arms(tokens, held_out, vocab_size, seeds=(0,), **options):
+    """Measure whether batches may be random (question 7): train all four arms alike, once with each seed.
 
-    Args:
-        seeds: every arm is trained once with each.
-        arms: names in `ARMS`.
-        options: of `train_arm`.
-
-    Returns:
-        A list of `ArmRun`, by arm and seed, in this order.
+    Cost: 4 times `train_arm` for each seed. Returns a list of `ArmRun`, by arm and seed, in this order.
     """
-    return [train_arm(*ARMS[arm], tokens, held_out, vocab_size, seed=seed, **options) for arm in arms for seed in seeds]
+    return [
+        train_arm(*arm, tokens, held_out, vocab_size, seed=seed, **options) for arm in ARMS.values() for seed in seeds
+    ]

@@ -26,8 +26,8 @@ from course_utils.plots.picture import (
     FixedPicture,
     Picture,
 )
-from course_utils.plots.ribbon import ribbon
-from course_utils.plots.sampling import cold_starts, sampling_arms, truncation_cliffs, window_lengths
+from course_utils.plots.ribbon import ribbon_picture
+from course_utils.plots.sampling import sampling_arms
 from course_utils.plots.shapes import shape_picture
 from course_utils.plots.writing import (
     distributions,

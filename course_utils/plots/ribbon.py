@@ -2,60 +2,53 @@
 
 import math
 
+from course_utils.plots.cells import visible
 from course_utils.plots.network import Sketch
 from course_utils.plots.picture import (
-    BLUE,
-    FAINT,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    YELLOW,
-    tint,
-)
+    BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, tint,
+)  # fmt: skip
 
 ROW_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY, VERMILION)
 SIGNS = {"zeros": ("○", "zeros", INK), "goes on": ("●▶", "goes on", INK), "from elsewhere": ("✕", "stale", VERMILION)}
 PALE = "#BBBBBB"
 LETTERS, CELL, HIGH = 60, 14, 20  # cells of a line, and a cell's width and height in pixels
-LEFT, LINE, GAP = 50, 54, 20  # pixels: where the cells begin, a line's height, the height of a cut
+LEFT, LINE, TABLE = 50, 54, 300  # pixels: where the cells begin, a line's height, where the cells of the batch begin
 LINES, ROWS, STEPS = 6, 8, 40  # the most that are drawn: lines of the ribbon, rows and steps of the batch
-TABLE = 300  # where the cells of the batch begin
+KEY = (
+    "● the row stopped here in the batch before    ▶ goes on    ✕ does not: that state is stale    ○ zeros",
+    "number above: the row    pale, dark: a window each    framed: this batch    white: never an input    "
+    "struck out: not even a label",
+)
 
 
-def ribbon(record, characters):
+def ribbon_picture(record, characters):
     """Return a `Picture` of a text as it is cut into batches, and of one batch with the origin of its states.
 
     Of a text longer than 360 characters the lines in which this batch begins come first; of a batch larger than 8 rows
-    of 40 steps the middle is left out. Both are marked as cuts.
+    of 40 steps not all is drawn. The picture says so.
 
     Args:
         record: an `experiments.ribbon.Ribbon`, or anything with its fields.
-        characters: the text, `record.num_tokens` characters.
-
-    Raises:
-        ValueError: the text has another length.
+        characters: the text, `record.num_tokens` characters; a token longer than one letter is drawn as "?".
     """
     if len(characters) != record.num_tokens:
         raise ValueError(f"the text has {len(characters)} characters; the ribbon is one of {record.num_tokens}")
-    lines, faults = _shown_lines(record), fault_sentences(record)
-    places, end = _places(lines, 82 + 20 * len(faults), record.num_tokens)
-    sketch = Sketch(920, end + 110 + 24 * min(ROWS, max(4, record.batch_size)))
+    letters = [visible(token) if len(token) == 1 else "?" for token in characters]
+    sentences, colours = (*fault_sentences(record), *cut_sentences(record)), _colours(record)
+    top = 82 + 20 * len(sentences)
+    places = {line: top + LINE * i for i, line in enumerate(_shown_lines(record))}
+    end = top + LINE * len(places) + 8
+    sketch = Sketch(920, end + 102 + 24 * min(ROWS, max(4, record.batch_size)))
     sketch.words(14, 20, batch_sentence(record), 12, weight="bold")
     sketch.words(14, 44, unused_sentence(record), 11)
-    for i, sentence in enumerate(faults):
+    for i, sentence in enumerate(sentences):
         sketch.words(14, 66 + 20 * i, sentence, 11, weight="bold", colour=VERMILION)
-    colours = _colours(record)
-    _draw_windows(sketch, record, places, colours)
-    _draw_rest(sketch, record, places)
-    _draw_letters(sketch, record, characters, places)
-    _draw_frames(sketch, record, places)
+    _draw_ribbon(sketch, record, letters, colours, places)
+    _draw_heads(sketch, record, colours, places)
     _draw_sources(sketch, record, places)
-    _draw_batch(sketch, record, characters, colours, end + 8)
-    _draw_key(sketch, sketch.height - 32)
+    _draw_batch(sketch, record, letters, colours, end)
+    for i, line in enumerate(KEY):
+        sketch.words(14, sketch.height - 32 + 18 * i, line, colour=FAINT)
     return sketch.finish()
 
 
@@ -93,6 +86,14 @@ def fault_sentences(record):
     return faults
 
 
+def cut_sentences(record):
+    """Say what has no room in the picture."""
+    lines, rows = math.ceil(record.num_tokens / LETTERS), record.batch_size
+    found = ((lines, LINES, f"lines of {LETTERS} letters"), (rows, ROWS, "rows"), (record.num_steps, STEPS, "steps"))
+    cut = [f"{most} of {count} {what}" for count, most, what in found if count > most]
+    return [f"too large for one picture, which shows {', '.join(cut)}"] if cut else []
+
+
 def _shown_lines(record):
     """The numbers of the lines that are drawn: all, or first of all those in which a row of the batch begins."""
     lines = range(math.ceil(record.num_tokens / LETTERS))
@@ -100,32 +101,10 @@ def _shown_lines(record):
     return sorted(sorted(lines, key=lambda line: (line not in wanted, line))[:LINES])
 
 
-def _places(lines, top, num_tokens):
-    """The y of each line that is drawn, as line -> y, with room for the cuts between them, and the y below the last."""
-    places, y, following = {}, top, 0
-    for line in lines:
-        y += GAP * (line != following)
-        places[line], following = y, line + 1
-        y += LINE
-    return places, y + GAP * (following * LETTERS < num_tokens)
-
-
 def _spot(places, position):
     """The middle of a position's cell at its upper edge, or None where its line is not drawn."""
-    line, column = divmod(position, LETTERS)
+    line, column = divmod(-1 if position is None else position, LETTERS)
     return (LEFT + (column + 0.5) * CELL, places[line]) if line in places else None
-
-
-def _runs(positions, places):
-    """Yield (first, last, x, y, width) for each stretch of neighbouring positions in a line that is drawn."""
-    ordered = sorted(positions)
-    first = 0
-    for end in range(1, len(ordered) + 1):
-        if end == len(ordered) or ordered[end] != ordered[end - 1] + 1 or ordered[end] % LETTERS == 0:
-            spot = _spot(places, ordered[first])
-            if spot:
-                yield ordered[first], ordered[end - 1], spot[0] - CELL / 2, spot[1], (end - first) * CELL
-            first = end
 
 
 def _colours(record):
@@ -138,64 +117,47 @@ def _colours(record):
     }
 
 
-def _draw_windows(sketch, record, places, colours):
-    """A box for every window, its row's number above its first letter; the windows of the batch lie on top."""
+def _latest_last(record, keys):
+    """Keys (number of a batch, row) in an order that ends with the batch looked at, so that it lies on top."""
+    return sorted(keys, key=lambda key: key[0] == record.number)
+
+
+def _draw_ribbon(sketch, record, letters, colours, places):
+    """A cell for each letter: coloured by its window, white if never an input, struck out if not even a label."""
+    painted = {}
+    for number, row in _latest_last(record, colours):
+        painted |= dict.fromkeys(record.inputs[number - 1][row], colours[number, row])
+    unseen, repeated = set(record.unseen), set(record.repeated)
+    for line, y in places.items():
+        sketch.words(LEFT - 8, y + HIGH / 2, str(line * LETTERS), align="right", colour=FAINT)
+        for position in range(line * LETTERS, min((line + 1) * LETTERS, record.num_tokens)):
+            x, colour = _spot(places, position)[0] - CELL / 2, painted.get(position)
+            sketch.box(x, y, CELL, HIGH, colour or "white", colour or PALE)
+            if position in unseen:
+                sketch.line((x, y + HIGH / 2), (x + CELL, y + HIGH / 2), colour=GREY)
+            if position in repeated:
+                sketch.box(x, y + HIGH - 3, CELL, 3, VERMILION, VERMILION)
+            _draw_letter(sketch, x + CELL / 2, y + HIGH / 2, letters[position], INK if colour else GREY)
+
+
+def _draw_letter(sketch, x, y, letter, ink=INK):
+    sketch.words(x, y, letter, 10, "center", "monospace", colour=ink)
+
+
+def _draw_heads(sketch, record, colours, places):
+    """The row's number above each window's first letter, and a thick frame around the windows of the batch."""
     heads = {}
-    for number, row in sorted(colours, key=lambda window: window[0] == record.number):
-        window, colour = record.inputs[number - 1][row], colours[number, row]
-        heads[window[0]] = str(row), number == record.number
-        for _, _, x, y, width in _runs(window, places):
-            sketch.box(x, y, width, HIGH, colour, colour)
+    for number, row in _latest_last(record, colours):
+        heads[record.inputs[number - 1][row][0]] = str(row), number == record.number
     for position, (row, chosen) in heads.items():
         spot, style = _spot(places, position), ("bold", INK) if chosen else ("normal", FAINT)
         if spot:
             sketch.words(spot[0], spot[1] - 9, row, align="center", weight=style[0], colour=style[1])
-
-
-def _draw_rest(sketch, record, places):
-    """White boxes for the tokens that are never an input, struck out if not even a label; a bar below overlaps."""
-    for _, _, x, y, width in _runs(record.unused, places):
-        sketch.box(x, y, width, HIGH, "white", PALE)
-    for _, _, x, y, width in _runs(record.unseen, places):
-        sketch.line((x + 2, y + HIGH / 2), (x + width - 2, y + HIGH / 2), colour=GREY)
-    for _, _, x, y, width in _runs(record.repeated, places):
-        sketch.box(x, y + HIGH - 3, width, 3, VERMILION, VERMILION)
-
-
-def _draw_letters(sketch, record, characters, places):
-    """The text, with the position of each line's first letter; what is left out between lines is said."""
-    unused, following, lines = set(record.unused), 0, math.ceil(record.num_tokens / LETTERS)
-    for line, y in places.items():
-        _draw_cut(sketch, line - following, y)
-        sketch.words(LEFT - 8, y + HIGH / 2, str(line * LETTERS), align="right", colour=FAINT)
-        following = line + 1
-        for position in range(line * LETTERS, min(following * LETTERS, record.num_tokens)):
-            x, ink = _spot(places, position)[0], GREY if position in unused else INK
-            _draw_letter(sketch, x, y + HIGH / 2, characters[position], ink)
-    _draw_cut(sketch, lines - following, max(places.values()) + LINE + GAP)
-
-
-def _draw_cut(sketch, count, y):
-    """Above a line at y, a torn edge that says how many lines of the text are left out; nothing if none are."""
-    if count:
-        teeth = [(LEFT + i * CELL, y - 27 + 3 * (-1) ** i) for i in range(LETTERS + 1)]
-        sketch.line(*teeth, colour=PALE)
-        sketch.box(LEFT + 20, y - 36, 204, 18, "white", "white")
-        sketch.words(LEFT + 26, y - 27, f"cut: {count} line{'s' * (count > 1)} of {LETTERS} not drawn", colour=FAINT)
-
-
-def _draw_letter(sketch, x, y, token, ink=INK):
-    """A token in the room of one letter: a space made visible, anything longer as a question mark."""
-    letter = "␣" if token == " " else token if len(token) == 1 else "?"
-    sketch.words(x, y, letter, 10, "center", "monospace", colour=ink)
-
-
-def _draw_frames(sketch, record, places):
-    """A thick frame around each window of the batch, open where the window goes on in another line."""
     for window in record.batch:
-        for first, last, x, y, width in _runs(window, places):
-            sides = [(x, y - 2, width, 3), (x, y + HIGH - 1, width, 3)]
-            ends = ((first - 1, x - 1), (last + 1, x + width - 2))
+        for position in filter(lambda position: _spot(places, position), window):
+            x, y = _spot(places, position)
+            sides = [(x - CELL / 2, y - 2, CELL, 3), (x - CELL / 2, y + HIGH - 1, CELL, 3)]
+            ends = ((position - 1, x - CELL / 2 - 1), (position + 1, x + CELL / 2 - 2))
             sides += [(end, y - 2, 3, HIGH + 4) for beyond, end in ends if beyond not in window]
             for side in sides:
                 sketch.box(*side, INK, INK)
@@ -203,81 +165,40 @@ def _draw_frames(sketch, record, places):
 
 def _draw_sources(sketch, record, places):
     """Below the cells: where each row of the batch stopped before, and what that means where it starts."""
-    marks = _marks(record)
-    for (position, starts), (letter, row, ink, link) in marks.items():
-        spot = _spot(places, position)
-        if spot:
-            aside = 4 if (position, not starts) in marks else 0  # one row stops where another starts: windows overlap
-            x, y = spot[0] + (aside if starts else -aside), spot[1] + HIGH + 10
-            sketch.words(x, y, letter, 9 if letter == "●" else 10, "center", colour=ink)
-            if link:  # half of the way from stop to start, which may stand in different lines
-                sketch.box(x + min(0, link * CELL / 2), y - 1, CELL / 2, 2, ink, ink)
-            elif letter != "○" and not {(position + 1, True), (position + 1, False)} & marks.keys():
-                sketch.words(x + 8, y, str(row), colour=ink)
-
-
-def _marks(record):
-    """A dict (position, whether a row starts there) -> (sign, row, colour, side of the link or 0)."""
-    marks = {}
+    starts, stops = {row[0] for row in record.batch}, {source.position for source in record.sources}
     for row, (window, source) in enumerate(zip(record.batch, record.sources, strict=True)):
         sign, _, ink = SIGNS[source.kind]
-        going = source.kind == "goes on"
-        marks[window[0], True] = sign[-1], row, ink, -going
-        if source.position is not None:
-            marks[source.position, False] = "●", row, ink, +going
-    return marks
+        for position, letter, side in ((window[0], sign[-1], -1), (source.position, "●", 1)):
+            if spot := _spot(places, position):
+                x, y = spot[0] - 4 * side * (position in starts & stops), spot[1] + HIGH + 10
+                sketch.words(x, y, letter, 9 if letter == "●" else 10, "center", colour=ink)
+                if source.kind == "goes on":  # half of the way from stop to start, which may stand in different lines
+                    sketch.box(min(x, x + side * CELL / 2), y - 1, CELL / 2, 2, ink, ink)
+                elif source.position is not None and position + 1 not in starts | stops:
+                    sketch.words(x + 8, y, str(row), colour=ink)
 
 
-def _draw_batch(sketch, record, characters, colours, top):
+def _draw_batch(sketch, record, letters, colours, top):
     """The batch as the model gets it: where each row's state comes from, the letters of X, and Y's last letter."""
-    rows, steps = _shown(len(record.batch), ROWS), _shown(record.num_steps, STEPS)
+    steps = [*range(record.num_steps)]
+    if record.num_steps > STEPS:
+        steps[STEPS - 3 : -2] = [None]
     sketch.line((14, top), (906, top), colour=PALE)
-    sketch.words(76, top + 15, "state from", align="right", colour=FAINT)
-    sketch.words(140, top + 15, "starts at", align="right", colour=FAINT)
-    sketch.words(TABLE - 8, top + 15, f"X {len(record.batch), record.num_steps}", align="right", colour=FAINT)
+    for x, name in ((76, "state from"), (140, "starts at"), (TABLE - 8, f"X {record.batch_size, record.num_steps}")):
+        sketch.words(x, top + 15, name, align="right", colour=FAINT)
     sketch.words(TABLE + CELL * (len(steps) + 0.5), top + 15, "Y[:, -1]", colour=FAINT)
-    for i, row in enumerate(rows):
-        y = top + 38 + 24 * i
-        if row is None:
-            sketch.words(TABLE, y, f"· · ·  cut: {len(record.batch) - len(rows) + 1} rows not drawn", colour=FAINT)
-        else:
-            _draw_source(sketch, record, row, y)
-            _draw_row(sketch, record, characters, colours[record.number, row], (row, steps), y)
-
-
-def _shown(count, most):
-    """The numbers 0, 1, 2, ..., count - 1; of more than `most` the first and the last ones, and None between them."""
-    return [*range(count)] if count <= most else [*range(most - 3), None, *range(count - 2, count)]
-
-
-def _draw_source(sketch, record, row, y):
-    """In words: where the state of a row comes from."""
-    source = record.sources[row]
-    sign, word, ink = SIGNS[source.kind]
-    sketch.words(76, y, "–" if source.position is None else str(source.position), 10, "right")
-    sketch.words(140, y, str(record.batch[row][0]), 10, "right")
-    sketch.words(158, y, f"{sign} {word}", 10, colour=ink)
-
-
-def _draw_row(sketch, record, characters, colour, place, y):
-    """One row of X in its colour, and apart from it the last letter of Y, in red where a label is wrong."""
-    row, steps = place
-    sketch.words(TABLE - 8, y, f"X[{row}]", 10, "right", "monospace")
-    sketch.box(TABLE, y - HIGH / 2, CELL * len(steps), HIGH, colour, INK)
-    for i, step in enumerate(steps):
-        token = "…" if step is None else characters[record.batch[row][step]]
-        _draw_letter(sketch, TABLE + (i + 0.5) * CELL, y, token)
-    x, wrong = TABLE + CELL * (len(steps) + 1), (record.number, row) in record.wrong_labels
-    sketch.box(x - CELL / 2, y - HIGH / 2, CELL, HIGH, "white", VERMILION if wrong else INK)
-    _draw_letter(sketch, x, y, characters[record.labels[record.number - 1][row][-1]], VERMILION if wrong else INK)
-    if wrong:
-        sketch.words(x + CELL, y, "≠", 10, colour=VERMILION)
-
-
-def _draw_key(sketch, y):
-    """What the signs mean."""
-    signs = ("● the row stopped here in the batch before", "▶ goes on", "✕ does not: that state is stale", "○ zeros")
-    cells = ("number above: the row", "pale, dark: a window each", "framed: this batch", "white: never an input",
-             "struck out: not even a label")  # fmt: skip
-    for i, line in enumerate((signs, cells)):
-        sketch.words(14, y + 18 * i, "    ".join(line), colour=FAINT)
+    for row, (window, source) in enumerate(zip(record.batch[:ROWS], record.sources, strict=False)):
+        y, (sign, word, ink) = top + 38 + 24 * row, SIGNS[source.kind]
+        sketch.words(76, y, "–" if source.position is None else str(source.position), 10, "right")
+        sketch.words(140, y, str(window[0]), 10, "right")
+        sketch.words(158, y, f"{sign} {word}", 10, colour=ink)
+        sketch.words(TABLE - 8, y, f"X[{row}]", 10, "right", "monospace")
+        sketch.box(TABLE, y - HIGH / 2, CELL * len(steps), HIGH, colours[record.number, row], INK)
+        for i, step in enumerate(steps):
+            _draw_letter(sketch, TABLE + (i + 0.5) * CELL, y, "…" if step is None else letters[window[step]])
+        x, wrong = TABLE + CELL * (len(steps) + 1), (record.number, row) in record.wrong_labels
+        ink = VERMILION if wrong else INK
+        sketch.box(x - CELL / 2, y - HIGH / 2, CELL, HIGH, "white", ink)
+        _draw_letter(sketch, x, y, letters[record.labels[record.number - 1][row][-1]], ink)
+        if wrong:
+            sketch.words(x + CELL, y, "≠", 10, colour=ink)
