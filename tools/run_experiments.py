@@ -16,7 +16,7 @@ from torch import nn
 
 from course_utils import load_data_time_machine
 from course_utils.experiments import stored
-from course_utils.experiments.sampling import sampling_arms
+from course_utils.experiments.sampling import ARMS, train_arm
 from course_utils.experiments.windows import window_lengths
 
 SEEDS = (0, 1, 2)
@@ -26,14 +26,10 @@ LENGTHS = (1, 2, 4, 8, 16, 35, 70, 140)
 def windows_calls(num_tokens):
     """Question 1: every window carried and reset with an RNN; carried with a GRU, which looks back further."""
     epochs = 12 if num_tokens > 100_000 else 20
-    rnn = [partial(window_lengths, num_steps=(steps,), num_epochs=epochs, seeds=SEEDS) for steps in LENGTHS]
-    gru = [
-        partial(
-            window_lengths, num_steps=(steps,), carried=(True,), layer=nn.GRU, num_epochs=epochs * 2 // 3, seeds=SEEDS
-        )
-        for steps in LENGTHS
-    ]
-    return rnn + gru
+    rnn = {"num_epochs": epochs}
+    gru = {"num_epochs": epochs * 2 // 3, "layer": nn.GRU, "carries_state": (True,)}
+    each = [{"num_steps": (steps,), "seeds": SEEDS} for steps in LENGTHS]
+    return [partial(window_lengths, **layer, **length) for layer in (rnn, gru) for length in each]
 
 
 def sampling_calls(num_tokens):
@@ -41,15 +37,17 @@ def sampling_calls(num_tokens):
     epochs = 10 if num_tokens > 100_000 else 20
     book = {"layer": nn.RNN, "num_hiddens": 256, "optimizer": torch.optim.SGD, "lr": 1.0}
     return [
-        partial(_arms, -1, layer=nn.GRU, num_epochs=epochs),
-        partial(_arms, -1, layer=nn.GRU, num_epochs=epochs, num_steps=5, batch_size=224),
-        partial(_arms, 10_000, layer=nn.GRU, num_epochs=30),
-        partial(_arms, 10_000, **book, num_epochs=120, every=10),
+        partial(_arms, layer=nn.GRU, num_epochs=epochs),
+        partial(_arms, layer=nn.GRU, num_epochs=epochs, num_steps=5, batch_size=224),
+        partial(_arms, max_tokens=10_000, layer=nn.GRU, num_epochs=30),
+        partial(_arms, max_tokens=10_000, **book, num_epochs=120, every=10),
     ]
 
 
-def _arms(max_tokens, tokens, held_out, vocab_size, **options):
-    return sampling_arms(tokens if max_tokens < 0 else tokens[:max_tokens], held_out, vocab_size, SEEDS, **options)
+def _arms(tokens, held_out, vocab_size, max_tokens=None, **setting):
+    """A record for each arm and seed, on the first `max_tokens` tokens."""
+    text = tokens[:max_tokens], held_out, vocab_size
+    return [train_arm(*arm, *text, seed, **setting) for arm in ARMS.values() for seed in SEEDS]
 
 
 TABLES = {

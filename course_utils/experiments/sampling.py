@@ -44,8 +44,7 @@ def perplexity_by_position(net, tokens, device, num_steps, rows=2000):
     """Measure the price of a cold start: the perplexity at each position of windows that begin with a state of zeros.
 
     A window begins at every token, so that all positions are judged on the same characters (but for the text's ends).
-    So many `rows` are read at a time. Returns a list of T numbers: exp of the mean cross-entropy at the window's first,
-    second, ... character.
+    So many `rows` are read at a time. Returns a list of T numbers: exp of the mean cross-entropy at each place.
     """
     windows = tokens.unfold(0, num_steps + 1, 1)  # (N, T + 1)
     losses = torch.zeros(num_steps)
@@ -124,8 +123,8 @@ def train_arm(sampling, carries_state, tokens, held_out, vocab_size, seed=0, dev
     with seeded(seed):
         net = RNNModel(how.layer(vocab_size, how.num_hiddens), vocab_size)
         windows = Windows(tokens, how.batch_size, how.num_steps, sampling, carries_state, held_out)
-        run = epochs(net, windows, vocab, how.lr, how.num_epochs, device, recipe=how.recipe, prefix="1", every=how.every)
-        records = list(run)
+        options = {"recipe": how.recipe, "prefix": "1", "every": how.every}
+        records = list(epochs(net, windows, vocab, how.lr, how.num_epochs, device, **options))
     by_position = perplexity_by_position(net, held_out, device, how.num_steps)
     looked = [record for record in records if record.held_out_perplexity is not None]
     best = min(looked, key=lambda record: record.held_out_perplexity)
@@ -137,13 +136,3 @@ def train_arm(sampling, carries_state, tokens, held_out, vocab_size, seed=0, dev
         held_out_reset=math.exp(statistics.fmean(map(math.log, by_position))), by_position=tuple(by_position),
         seconds=sum(trained / record.tokens_per_second for record in records),
     )  # fmt: skip
-
-
-def sampling_arms(tokens, held_out, vocab_size, seeds=(0,), **options):
-    """Measure whether batches may be random (question 7): train all four arms alike, once with each seed.
-
-    Cost: 4 times `train_arm` for each seed. Returns a list of `ArmRun`, by arm and seed, in this order.
-    """
-    return [
-        train_arm(*arm, tokens, held_out, vocab_size, seed=seed, **options) for arm in ARMS.values() for seed in seeds
-    ]

@@ -42,24 +42,15 @@ def expected_accuracy(lag, num_steps, carries_state):
     return 1.0 if carries_state else 1 - lag / (2 * num_steps)
 
 
-def truncation_cliff(num_steps=(1, 3, 5, 6, 7, 10, 20), lag=5, **options):
-    """Measure what a window is for (question 1): train models to echo a random bit, with windows of several lengths.
-
-    Every answer is one classification, of which a window holds n. All windows make the same number of updates. What a
-    gradient cut off after n steps can still learn: Williams & Peng 1990. Cost: 0.3 s for each window's length.
-
-    Returns:
-        A list of `Echo`, one for each length; `options` are those of `echo`.
-    """
-    return [echo(lag, steps, **options) for steps in num_steps]
-
-
 def echo(lag, num_steps, carries_state=True, frozen=False, updates=200, lr=0.01, outputs=8000, seed=0, device="cpu"):
-    """Train an RNN of 64 units to repeat the bit it has seen `lag` steps ago, at least 1; return an `Echo`.
+    """Measure what a window is for (question 1): train an RNN to repeat the bit that it has seen `lag` steps ago.
+
+    Every answer is one classification, of which a window holds n. What a gradient cut off after n steps can still
+    learn: Williams & Peng 1990. Cost: 0.3 s.
 
     Args:
-        frozen: train the output layer only: the recurrent weights stay random, and no gradient has to go back in time.
-            Tells whether the state still holds the bit (an echo state network: Jaeger 2001).
+        frozen: train the output layer only, so that no gradient has to go back in time. Tells whether the state, with
+            random recurrent weights, still holds the bit (an echo state network: Jaeger 2001).
         outputs: about so many answers are judged, all of them on fresh bits.
     """
     early = math.ceil(lag / num_steps)  # windows whose bits may lie before the row's start
@@ -100,18 +91,14 @@ def right_answers(net, bits, device):
     return counts
 
 
-def window_lengths(
-    tokens, held_out, vocab_size, num_steps=(1, 4, 35), carries_state=(True, False), tokens_per_update=1120, seeds=(0,),
-    **options,
-):  # fmt: skip
+def window_lengths(tokens, held_out, vocab_size, num_steps=(1, 4, 35), carries_state=(True, False),
+                   tokens_per_update=1120, seeds=(0,), **options):  # fmt: skip
     """Measure where a longer window stops paying on real text (question 1): held-out perplexity at equal tokens.
 
     Every update sees `tokens_per_update` characters, in B = tokens_per_update // n rows of n, so that all windows make
     the same number of updates. Khandelwal et al. 2018 (arXiv 1805.04623) ask how far back a trained model looks; here
-    the question is how far back a gradient must go. Cost: `train_arm` for each length, state and seed.
-
-    Returns:
-        A list of `sampling.ArmRun`; `options` are those of `sampling.train_arm`.
+    the question is how far back a gradient must go. Cost: `train_arm` for each length, state and seed; the options are
+    its own. Returns a list of `sampling.ArmRun`.
     """
     return [
         train_arm("sequential", carries, tokens, held_out, vocab_size, seed,

@@ -2,12 +2,12 @@
 
 import io
 import math
-import operator
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imsave
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
+from course_utils.plots.lines import draw_marks
 from course_utils.plots.picture import BLUE, GREY, VERMILION, FixedPicture
 
 
@@ -24,10 +24,7 @@ class TrainingCurves:
         axes = self.axes = self.picture.add_axes((0.09, 0.14, 0.88, 0.78))
         (self.training,) = axes.plot([], [], color=BLUE, label="training text")
         (self.held_out,) = axes.plot([], [], color=VERMILION, marker="o", markersize=3, label="held-out text")
-        for name, perplexity in baselines.items():
-            axes.axhline(perplexity, color=GREY, linestyle=":", linewidth=1)
-            axes.annotate(f"{name} {perplexity:.1f}", (1, perplexity), xycoords=("axes fraction", "data"), ha="right",
-                          va="bottom", fontsize=8, color=GREY)  # fmt: skip
+        draw_marks(axes, baselines, {})
         axes.set(xlabel="epoch", ylabel="perplexity", yscale="log", xlim=(0, max(last_epoch, 1)))
         axes.set_yticks([1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000])
         axes.set_ylim(1, 40)  # after the ticks, which would widen it
@@ -39,11 +36,10 @@ class TrainingCurves:
 
     def draw(self, history, title=""):
         """Show the records of `history` (with epoch, perplexity and held_out_perplexity) and return the picture."""
-        looked = [record for record in history if record.held_out_perplexity is not None]
-        self.training.set_data([r.epoch for r in history], [r.perplexity for r in history])
-        self.held_out.set_data([r.epoch for r in looked], [r.held_out_perplexity for r in looked])
-        values = [r.perplexity for r in history] + [r.held_out_perplexity for r in looked]
-        self.axes.set_ylim(1, top(values))
+        training, held_out = points(history, "perplexity"), points(history, "held_out_perplexity")
+        self.training.set_data(*training)
+        self.held_out.set_data(*held_out)
+        self.axes.set_ylim(1, top(training[1] + held_out[1]))
         self.title.set_text(title)
         return self.picture
 
@@ -66,6 +62,12 @@ class TrainingCurves:
         return buffer.getvalue()
 
 
+def points(records, field):
+    """Epochs and perplexities of the epochs that have one."""
+    having = [record for record in records if getattr(record, field) is not None]
+    return [record.epoch for record in having], [getattr(record, field) for record in having]
+
+
 def top(values):
     """The end of the perplexity axis: 40, 120, 360 or 1,080, so that it seldom moves; curves may leave the picture."""
     highest = max(filter(math.isfinite, values), default=1)  # a model that diverges may be infinitely surprised
@@ -78,49 +80,34 @@ def training_curves(history, baselines, title=""):
 
 
 class RunCurves(TrainingCurves):
-    """The curves of one training run over those of earlier runs in grey, each of these labelled at its end.
-
-    Args:
-        baselines: as for `TrainingCurves`.
-    """
+    """The curves of one training run over those of earlier runs in grey, each of these labelled at its end."""
 
     def __init__(self, baselines):
         super().__init__(baselines, last_epoch=1)
         self.ghosts = []
         self.axes.set_position((0.09, 0.14, 0.83, 0.78))  # the labels of the runs stand in the margin on the right
         self.axes.xaxis.get_major_locator().set_params(integer=True)
-        self.axes.set_yticks([1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500])
         self.hint = self.axes.text(
             0.5, 0.6, "press Start: the curves grow here", transform=self.axes.transAxes, ha="center", color=GREY
         )
 
     def draw(self, history, title="", earlier=(), last_epoch=1):
-        """Show the records of `history` over those of the runs before and return the picture.
-
-        Args:
-            history: records with epoch, perplexity and held_out_perplexity.
-            title: one line above the axes.
-            earlier: pairs of a label and the history of an earlier run.
-            last_epoch: where the epoch axis ends.
-        """
+        """Show the records of `history` over those of earlier runs, pairs (label, history), and return the picture."""
         super().draw(history, title)
         self.hint.set_visible(not history and not earlier)
         for artist in self.ghosts:
             artist.remove()
-        unseen = [r.held_out_perplexity for _, records in earlier for r in records if r.held_out_perplexity is not None]
+        unseen = [value for _, records in earlier for value in points(records, "held_out_perplexity")[1]]
         self.axes.set_ylim(1, max(self.axes.get_ylim()[1], top(unseen)))
         self.axes.set_xlim(0, max(last_epoch, 1))
-        self.ghosts = [artist for _, records in earlier for artist in self._ghost(records)] + self._labels(earlier)
+        curves = [curve for _, records in earlier for curve in self._ghost(records)]
+        self.ghosts = [*curves, *self._labels(earlier)]
         return self.picture
 
     def _ghost(self, records):
-        """Draw one earlier run, training text solid and held-out text dashed; return the artists."""
-        looked = [record for record in records if record.held_out_perplexity is not None]
-        grey = {"color": GREY, "alpha": 0.6, "zorder": 1}
-        return [
-            *self.axes.plot([r.epoch for r in records], [r.perplexity for r in records], "-", **grey),
-            *self.axes.plot([r.epoch for r in looked], [r.held_out_perplexity for r in looked], "--", **grey),
-        ]
+        """Draw an earlier run, training text solid and held-out text dashed; return the artists."""
+        solid, dashed = points(records, "perplexity"), points(records, "held_out_perplexity")
+        return self.axes.plot(*solid, "-", *dashed, "--", color=GREY, alpha=0.6, zorder=1)
 
     def _labels(self, earlier, line=10):
         """Name each earlier run behind its curve's end, so many points below the name above where it would hide it."""
@@ -128,7 +115,7 @@ class RunCurves(TrainingCurves):
         style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
         ends = [(*end(records), label) for label, records in earlier if records]
         labels, free, limit = [], math.inf, self.axes.get_ylim()[1]
-        for epoch, perplexity, label in sorted(ends, key=operator.itemgetter(1), reverse=True):
+        for perplexity, epoch, label in sorted(ends, reverse=True):
             place = epoch, min(perplexity, limit)
             height = self.axes.transData.transform(place)[1] * 72 / self.picture.dpi
             free = min(height, free - line)
@@ -137,9 +124,6 @@ class RunCurves(TrainingCurves):
 
 
 def end(records):
-    """Epoch and perplexity where a run's held-out curve ends, or where the other one does if it has none."""
-    epoch, perplexity = records[-1].epoch, records[-1].perplexity
-    for record in records:
-        if record.held_out_perplexity is not None:
-            epoch, perplexity = record.epoch, record.held_out_perplexity
-    return epoch, perplexity
+    """Perplexity and epoch where a run's held-out curve ends, or where the other one does if it has none."""
+    unseen = [record for record in records if record.held_out_perplexity is not None]
+    return (unseen[-1].held_out_perplexity, unseen[-1].epoch) if unseen else (records[-1].perplexity, records[-1].epoch)

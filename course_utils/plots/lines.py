@@ -54,7 +54,7 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
         axes.plot(*zip(*pairs, strict=True), "--", color=colours.get(name, GREY), linewidth=1)
     axes.set(xlabel=x, ylabel=y, title=title)
     _scale(axes, series, log)
-    _draw_marks(axes, baselines or {}, marks or {})
+    draw_marks(axes, baselines or {}, marks or {})
     draw_guess(axes, guess)
     if len(series) > 1:
         axes.legend(frameon=False, fontsize=8)
@@ -88,7 +88,7 @@ def _scale(axes, series, log):
         axes.set_ylim(low, high)
 
 
-def _draw_marks(axes, baselines, marks):
+def draw_marks(axes, baselines, marks):
     """Dotted lines, each with its name: across at a y, upright at an x."""
     for name, value in baselines.items():
         axes.axhline(value, color=GREY, linestyle=":")

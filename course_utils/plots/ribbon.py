@@ -4,9 +4,7 @@ import math
 
 from course_utils.plots.cells import visible
 from course_utils.plots.network import Sketch
-from course_utils.plots.picture import (
-    BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, tint,
-)  # fmt: skip
+from course_utils.plots.picture import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, tint
 
 ROW_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY, VERMILION)
 SIGNS = {"zeros": ("○", "zeros", INK), "goes on": ("●▶", "goes on", INK), "from elsewhere": ("✕", "stale", VERMILION)}
@@ -53,36 +51,29 @@ def ribbon_picture(record, characters):
 
 
 def batch_sentence(record):
-    """Say which rows of the batch looked at go on."""
-    start, kinds = f"batch {record.number} of {record.num_batches}:", [source.kind for source in record.sources]
+    """Say how many rows of the batch looked at go on."""
+    start = f"batch {record.number} of {record.num_batches}:"
     if record.number == 1:
         return f"{start} the first one starts from zeros"
-    stopped, going = f"where it stopped in batch {record.number - 1}", kinds.count("goes on")
-    if going == len(kinds):
-        return f"{start} every row goes on {stopped}"
-    some = f"only {going} of {len(kinds)} rows {'goes' if going == 1 else 'go'} on" if going else "no row goes on"
-    return f"{start} {some} {stopped}; start from zeros"
+    going, rows = [source.kind for source in record.sources].count("goes on"), len(record.sources)
+    advice = "" if going == rows else "; start from zeros"
+    return f"{start} {going} of {rows} rows go on where they stopped in batch {record.number - 1}{advice}"
 
 
 def unused_sentence(record):
     """Say how many tokens an epoch leaves out."""
     count, rest = len(record.unused), len(record.unseen)
-    if not count:
-        return f"each of the {record.num_tokens} tokens is an input in this epoch"
-    verb, labels = "is" if count == 1 else "are", f"{rest} of them not even a label" if rest else "only a label"
-    return f"{count} of {record.num_tokens} tokens {verb} never an input in this epoch, {labels}"
+    return f"never an input in this epoch: {count} of {record.num_tokens} tokens; not even a label: {rest}"
 
 
 def fault_sentences(record):
     """Say what is wrong with the windows themselves: overlaps, and labels that are not one later."""
     faults = []
     if record.repeated:
-        count = "1 token is" if len(record.repeated) == 1 else f"{len(record.repeated)} tokens are"
-        faults.append(f"windows overlap (red bars): {count} an input more than once in this epoch")
+        faults.append(f"windows overlap (red bars): tokens that are an input more than once: {len(record.repeated)}")
     if record.wrong_labels:
         (number, row), count = record.wrong_labels[0], len(record.wrong_labels)
-        more = f", and {count - 1} more windows" if count > 1 else ""
-        faults.append(f"labels are not one token after their inputs: batch {number}, row {row}{more}")
+        faults.append(f"labels are not one token after their inputs: batch {number}, row {row}; such windows: {count}")
     return faults
 
 
