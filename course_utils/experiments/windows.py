@@ -42,7 +42,8 @@ def expected_accuracy(lag, num_steps, carries_state):
     return 1.0 if carries_state else 1 - lag / (2 * num_steps)
 
 
-def echo(lag, num_steps, carries_state=True, frozen=False, updates=200, lr=0.01, outputs=8000, seed=0, device="cpu"):
+def train_echo(lag, num_steps, carries_state=True, frozen=False, updates=200, lr=0.01, outputs=8000, seed=0,
+               device="cpu"):  # fmt: skip
     """Measure what a window is for (question 1): train an RNN to repeat the bit that it has seen `lag` steps ago.
 
     Every answer is one classification, of which a window holds n. What a gradient cut off after n steps can still
