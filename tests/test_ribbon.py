@@ -1,8 +1,7 @@
-"""The corpus ribbon: the record against brute force, the picture against the record, the lab against both."""
+"""The corpus ribbon: the record against brute force, the picture's words against the record, the lab against both."""
 
-import base64
+import functools
 import itertools
-import sys
 import threading
 
 import common  # noqa: F401 (one thread)
@@ -14,12 +13,10 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from course_utils import plots
-from course_utils.experiments import ribbon
-from course_utils.experiments.ribbon import NoBatch, corpus_ribbon
+from course_utils.experiments.ribbon import NoBatch, Source, corpus_ribbon
 from course_utils.text import seq_data_iter_random, seq_data_iter_sequential
 from course_utils.widgets.ribbon import CorpusRibbon
 
-drawing = sys.modules["course_utils.plots.ribbon"]  # under its name stands the function
 TAUGHT = {"sequential": seq_data_iter_sequential, "random": seq_data_iter_random}
 TEXT = "all day the tide came in and went out again, and nobody on the pier could say where it had been. " * 5
 both_ways = pytest.mark.parametrize("cut", TAUGHT.values(), ids=list(TAUGHT))
@@ -29,9 +26,55 @@ sizes = {"batch_size": st.integers(1, 5), "num_steps": st.integers(1, 7), "spare
 # What a student may write.
 
 
-def same_labels(corpus, batch_size, num_steps):
-    for X, _ in seq_data_iter_sequential(corpus, batch_size, num_steps):
-        yield X, X
+def changed(change):
+    """A cutting function that yields `change(X, Y, len(corpus))` for each sequential batch, under the change's name."""
+
+    def cut(corpus, batch_size, num_steps):
+        for X, Y in seq_data_iter_sequential(corpus, batch_size, num_steps):
+            yield change(X, Y, len(corpus))
+
+    cut.__name__ = change.__name__
+    return cut
+
+
+@changed
+def same_labels(X, Y, size):
+    return X, X
+
+
+@changed
+def transposed(X, Y, size):
+    return X.T, Y.T
+
+
+@changed
+def short_labels(X, Y, size):
+    return X, Y[:, 1:]
+
+
+@changed
+def only_inputs(X, Y, size):
+    return X
+
+
+@changed
+def lists(X, Y, size):
+    return X.tolist(), Y.tolist()
+
+
+@changed
+def floats(X, Y, size):
+    return X.float(), Y
+
+
+@changed
+def beyond(X, Y, size):
+    return X, X + size
+
+
+@changed
+def before(X, Y, size):
+    return X - size, Y
 
 
 def one_wrong_label(corpus, batch_size, num_steps):
@@ -56,49 +99,9 @@ def half_going_on(corpus, batch_size, num_steps):
         yield X[order], Y[order]
 
 
-def transposed(corpus, batch_size, num_steps):
-    for X, Y in seq_data_iter_sequential(corpus, batch_size, num_steps):
-        yield X.T, Y.T
-
-
 def last_batch_smaller(corpus, batch_size, num_steps):
-    batches = list(seq_data_iter_sequential(corpus, batch_size, num_steps))
-    X, Y = batches[-1]
-    yield from [*batches[:-1], (X[1:], Y[1:])]
-
-
-def short_labels(corpus, batch_size, num_steps):
-    for X, Y in seq_data_iter_sequential(corpus, batch_size, num_steps):
-        yield X, Y[:, 1:]
-
-
-def only_inputs(corpus, batch_size, num_steps):
-    for X, _ in seq_data_iter_sequential(corpus, batch_size, num_steps):
-        yield X
-
-
-def numbers(corpus, batch_size, num_steps):
-    yield from (3, 4)
-
-
-def lists(corpus, batch_size, num_steps):
-    for X, Y in seq_data_iter_sequential(corpus, batch_size, num_steps):
-        yield X.tolist(), Y.tolist()
-
-
-def floats(corpus, batch_size, num_steps):
-    for X, Y in seq_data_iter_sequential(corpus, batch_size, num_steps):
-        yield X.float(), Y
-
-
-def beyond(corpus, batch_size, num_steps):
-    for X, _ in seq_data_iter_sequential(corpus, batch_size, num_steps):
-        yield X, X + len(corpus)
-
-
-def before(corpus, batch_size, num_steps):
-    for X, Y in seq_data_iter_sequential(corpus, batch_size, num_steps):
-        yield X - len(corpus), Y
+    *batches, (X, Y) = seq_data_iter_sequential(corpus, batch_size, num_steps)
+    yield from [*batches, (X[1:], Y[1:])]
 
 
 def endless(corpus, batch_size, num_steps):
@@ -111,21 +114,14 @@ def returns_nothing(corpus, batch_size, num_steps):
 
 
 def yields_nothing(corpus, batch_size, num_steps):
-    for _ in range(0):
-        yield corpus, corpus
+    yield from ()
 
 
 def yields_no_rows(corpus, batch_size, num_steps):
     yield corpus[:0].reshape(0, num_steps), corpus[:0].reshape(0, num_steps)
 
 
-def picky(corpus, batch_size, num_steps):
-    if num_steps == 7:
-        raise ArithmeticError("no <7> steps, please")
-    return seq_data_iter_sequential(corpus, batch_size, num_steps)
-
-
-# --- the record
+# The record
 
 
 @both_ways
@@ -136,19 +132,15 @@ def test_record_equals_brute_force(cut, batch_size, num_steps, spare, seed, numb
     record = corpus_ribbon(cut, size, batch_size, num_steps, seed, number)
     torch.manual_seed(seed)
     batches = list(cut(torch.arange(size), batch_size, num_steps))
-    assert record.num_batches == len(batches)
+    assert record.inputs == [X.tolist() for X, _ in batches]
+    assert record.labels == [Y.tolist() for _, Y in batches]
     assert record.number == min(number, len(batches))
-    for number, (X, Y) in enumerate(batches):
-        assert torch.equal(torch.tensor(record.inputs[number]), X)
-        assert torch.equal(torch.tensor(record.labels[number]), Y)
     for token in range(size):
-        places = [(k + 1, int(b)) for k, (X, _) in enumerate(batches) for b in (token == X).nonzero()[:, 0]]
-        assert list(record.uses[token]) == places
-        labelled = any((token == Y).any() for _, Y in batches)
-        assert (token in record.unused) == (not places)
-        assert (token in record.unseen) == (not places and not labelled)
+        used, labelled = (sum((token == batch[side]).sum().item() for batch in batches) for side in (0, 1))
+        assert (token in record.unused, token in record.unseen) == (not used, not used and not labelled)
+        assert (token in record.repeated) == (used > 1)
     assert record.batch == record.inputs[record.number - 1]
-    assert (record.num_tokens, record.batch_size, record.num_steps, record.seed) == (size, batch_size, num_steps, seed)
+    assert (record.num_tokens, record.batch_size, record.num_steps) == (size, batch_size, num_steps)
 
 
 @both_ways
@@ -157,34 +149,25 @@ def test_record_equals_brute_force(cut, batch_size, num_steps, spare, seed, numb
 def test_taught_functions_keep_their_promises(cut, batch_size, num_steps, spare, seed, number):
     size = batch_size * num_steps + num_steps + spare
     record = corpus_ribbon(cut, size, batch_size, num_steps, seed, number)
-    assert max(map(len, record.uses)) == 1
     assert len(record.unused) == size - record.num_batches * batch_size * num_steps
-    assert record.repeated == record.wrong_labels == ()
-    assert set(record.unseen) <= set(record.unused)
+    assert record.repeated == record.wrong_labels == []
     assert (np.array(record.labels) == np.array(record.inputs) + 1).all()
     kinds = [source.kind for source in record.sources]
-    assert len(kinds) == batch_size
     if record.number == 1:
         assert kinds == ["zeros"] * batch_size
     elif cut is seq_data_iter_sequential:
         assert kinds == ["goes on"] * batch_size
+    assert len(kinds) == batch_size
 
 
-@given(seed=st.integers(0, 30), number=st.integers(1, 8))
-@settings(max_examples=60)
-def test_sources_are_measured_not_assumed(seed, number):
+def test_sources_are_measured_not_assumed():
     """Two tokens a window and few windows: in random batches a row now and then goes on by chance."""
-    record = corpus_ribbon(seq_data_iter_random, 20, 1, 2, seed, number)
-    source, start = record.sources[0], record.batch[0][0]
-    if record.number == 1:
-        assert source == ribbon.Source("zeros", None)
-    else:
-        stopped = record.inputs[record.number - 2][0][-1]
-        assert source == ribbon.Source("goes on" if start == stopped + 1 else "from elsewhere", stopped)
-
-
-def test_chance_does_let_a_random_row_go_on():
-    kinds = {corpus_ribbon(seq_data_iter_random, 20, 1, 2, seed, 5).sources[0].kind for seed in range(40)}
+    kinds = set()
+    for seed in range(40):
+        record = corpus_ribbon(seq_data_iter_random, 20, 1, 2, seed, 5)
+        stopped, start = record.inputs[record.number - 2][0][-1], record.batch[0][0]
+        assert record.sources == [Source("goes on" if start == stopped + 1 else "from elsewhere", stopped)]
+        kinds.add(record.sources[0].kind)
     assert kinds == {"goes on", "from elsewhere"}
 
 
@@ -204,17 +187,11 @@ def test_an_epoch_is_a_seed_and_looking_changes_no_random_number(cut):
     assert corpus_ribbon(cut, 200, 3, 7, seed=2).inputs != first.inputs
 
 
-def test_overlaps_are_counted():
-    record = corpus_ribbon(overlapping, 100, 2, 5, number=2)
-    assert record.repeated == tuple(range(1, 10))
-    assert record.uses[0] == ((1, 0),)
-    assert record.uses[5] == ((1, 1), (2, 0))
-
-
-def test_wrong_labels_are_found_where_they_are():
-    assert corpus_ribbon(one_wrong_label, 100, 3, 5).wrong_labels == ((2, 2),)
+def test_overlaps_and_wrong_labels_are_found_where_they_are():
+    assert corpus_ribbon(overlapping, 100, 2, 5, number=2).repeated == list(range(1, 10))
+    assert corpus_ribbon(one_wrong_label, 100, 3, 5).wrong_labels == [(2, 2)]
     record = corpus_ribbon(same_labels, 100, 3, 5)
-    assert record.wrong_labels == tuple(itertools.product(range(1, record.num_batches + 1), range(3)))
+    assert record.wrong_labels == [*itertools.product(range(1, record.num_batches + 1), range(3))]
     assert record.unseen == record.unused
 
 
@@ -225,7 +202,6 @@ def test_wrong_labels_are_found_where_they_are():
         (last_batch_smaller, r"X of batch 6 of last_batch_smaller has the shape \(2, 5\)"),
         (short_labels, r"Y of batch 1 of short_labels has the shape \(3, 4\)"),
         (only_inputs, "batch 1 of only_inputs is no pair of tensors; let it yield X, Y"),
-        (numbers, "batch 1 of numbers is no pair of tensors"),
         (lists, "batch 1 of lists is no pair of tensors"),
         (floats, "X of batch 1 of floats holds something else than tokens"),
         (beyond, "Y of batch 1 of beyond holds something else than tokens"),
@@ -234,6 +210,7 @@ def test_wrong_labels_are_found_where_they_are():
         (returns_nothing, "returns_nothing returned None; let it yield"),
         (yields_nothing, "yields_nothing yields nothing, though 100 tokens hold a batch of 3 rows and 5 steps"),
         (yields_no_rows, "yields_no_rows yields nothing"),
+        (functools.partial(returns_nothing), "the cutting function returned None"),
     ],
 )
 def test_each_fault_of_a_function_gets_its_sentence(cut, words):
@@ -245,28 +222,6 @@ def test_each_fault_of_a_function_gets_its_sentence(cut, words):
 def test_two_rows_are_not_taken_for_a_pair():
     with pytest.raises(ValueError, match="batch 1 of only_inputs is no pair of tensors"):
         corpus_ribbon(only_inputs, 100, 2, 5)
-
-
-def test_an_endless_function_is_stopped_after_as_many_batches_as_tokens():
-    yielded = []
-
-    def counted(*arguments):
-        for pair in endless(*arguments):
-            yielded.append(pair)
-            yield pair
-
-    with pytest.raises(ValueError, match="let its loop end"):
-        corpus_ribbon(counted, 100, 3, 5)
-    assert len(yielded) == 101
-
-
-def test_a_function_without_a_name_can_be_complained_of():
-    class Cut:
-        def __call__(self, corpus, batch_size, num_steps):
-            return None
-
-    with pytest.raises(ValueError, match="the cutting function returned None"):
-        corpus_ribbon(Cut(), 100, 3, 5)
 
 
 @pytest.mark.parametrize(
@@ -292,235 +247,89 @@ def test_sizes_below_one_are_named(name):
         corpus_ribbon(seq_data_iter_sequential, 100, **asked)
 
 
-# --- the picture
-
-ZEROS, UNUSED = "where it stopped in batch {}; start from zeros", "never an input in this epoch"
+# The picture
 
 
 @pytest.fixture
 def said(monkeypatch):
-    """(x, y, text, size) of all words on the pictures."""
+    """All words on the pictures, with their places: (x, y, text)."""
     texts, words = [], plots.network.Sketch.words
 
-    def listen(sketch, x, y, text, size=9, *args, **style):
-        texts.append((x, y, text, size))
-        words(sketch, x, y, text, size, *args, **style)
+    def listen(sketch, x, y, text, *args, **style):
+        texts.append((x, y, text))
+        words(sketch, x, y, text, *args, **style)
 
     monkeypatch.setattr(plots.network.Sketch, "words", listen)
     return texts
 
 
-@pytest.fixture
-def boxes(monkeypatch):
-    """(x, y, width, height, face) of all boxes on the pictures."""
-    drawn, box = [], plots.network.Sketch.box
-
-    def listen(sketch, x, y, width, height, face, *args):
-        drawn.append((x, y, width, height, face))
-        box(sketch, x, y, width, height, face, *args)
-
-    monkeypatch.setattr(plots.network.Sketch, "box", listen)
-    return drawn
-
-
-@pytest.fixture
-def lines(monkeypatch):
-    """The points of all lines on the pictures."""
-    drawn, line = [], plots.network.Sketch.line
-
-    def listen(sketch, *points, **style):
-        drawn.append(points)
-        line(sketch, *points, **style)
-
-    monkeypatch.setattr(plots.network.Sketch, "line", listen)
-    return drawn
-
-
-def draw(cut, size, batch_size, num_steps, seed=0, number=1):
+def draw(cut, size, *sizes):
     """The record and its picture."""
-    record = corpus_ribbon(cut, size, batch_size, num_steps, seed, number)
-    return record, plots.ribbon(record, TEXT[:size])
+    record = corpus_ribbon(cut, size, *sizes)
+    return record, plots.ribbon_picture(record, TEXT[:size])
 
 
-def places(record):
-    return drawing._places(drawing._shown_lines(record), 82 + 20 * len(drawing.fault_sentences(record)), 0)[0]
-
-
-def colour_at(boxes, position, record):
-    """What lies on top of the middle of a cell, frames and overlap bars left out."""
-    x, y = drawing._spot(places(record), position)
-    cells = [b for b in boxes if b[3] == drawing.HIGH and b[0] < x < b[0] + b[2] and b[1] < y + 5 < b[1] + b[3]]
-    return tuple(to_rgb(cells[-1][4]))
-
-
-@both_ways
-def test_every_token_has_the_colour_of_its_window_and_unused_ones_none(boxes, cut):
-    record, _ = draw(cut, 240, 4, 9, number=3)
-    seen = {position: colour_at(boxes, position, record) for position in range(240)}
-    assert {position for position in seen if seen[position] == (1, 1, 1)} == set(record.unused)
-    windows = sorted(window for batch in record.inputs for window in batch)
-    for window, following in itertools.pairwise(windows):
-        assert len({seen[position] for position in window}) == 1
-        assert seen[window[0]] != seen[following[0]]
-    rows = [{seen[batch[row][0]] for batch in record.inputs} for row in range(4)]
-    assert all(1 <= len(colours) <= 2 for colours in rows)
-    assert len(set.union(*rows)) == sum(map(len, rows))
-
-
-@both_ways
-def test_every_window_has_its_rows_number_above_and_those_of_the_batch_a_frame(said, boxes, cut):
-    record, _ = draw(cut, 240, 4, 9, number=3)
-    numbers, frames = {}, set()
-    for batch, row in itertools.product(record.inputs, range(4)):
-        x, y = drawing._spot(places(record), batch[row][0])
-        numbers[x, y - 9] = str(row)
-        if batch is record.batch:
-            frames.add((x - drawing.CELL / 2 - 1, y - 2))
-            x, y = drawing._spot(places(record), batch[row][-1])
-            frames.add((x + drawing.CELL / 2 - 2, y - 2))
-    assert {(x, y): text for x, y, text, _ in said if (x, y) in numbers} == numbers
-    assert {(x, y) for x, y, width, height, _ in boxes if (width, height) == (3, drawing.HIGH + 4)} == frames
-
-
-@pytest.mark.parametrize(
-    ("cut", "number", "start", "stop"),
-    [
-        (seq_data_iter_sequential, 1, "○", None),
-        (seq_data_iter_sequential, 6, "▶", "●"),
-        (seq_data_iter_random, 3, "✕", "●"),
-    ],
-)
-def test_signs_stand_where_rows_start_and_where_they_stopped(said, cut, number, start, stop):
-    record, _ = draw(cut, 240, 4, 9, number=number)
-
-    def below(position):
-        x, y = drawing._spot(places(record), position)
-        return x, y + drawing.HIGH + 10
-
-    expected = {below(window[0]): start for window in record.batch}
-    if stop:
-        expected.update({below(source.position): stop for source in record.sources})
-    assert {(x, y): text for x, y, text, _ in said if text in "●▶✕○"} == expected
-
-
-@pytest.mark.parametrize(("cut", "halves"), [(seq_data_iter_sequential, 8), (seq_data_iter_random, 0)])
-def test_a_link_joins_start_and_stop_only_where_a_row_goes_on(boxes, cut, halves):
-    record, _ = draw(cut, 240, 4, 9, number=3)
-    links = [(x, width) for x, _, width, height, _ in boxes if height == 2]
-    assert len(links) == halves
-    middles = [drawing._spot(places(record), window[0])[0] - drawing.CELL / 2 for window in record.batch]
-    ends = sorted(x for x, _ in links) + sorted(x + width for x, width in links)
-    assert not halves or {x for x in ends if ends.count(x) == 2} == set(middles)
-
-
-@both_ways
-def test_struck_out_is_what_is_not_even_a_label(lines, cut):
-    record, _ = draw(cut, 240, 4, 9)
-    struck = {
-        position
-        for position in range(240)
-        for x, y in [drawing._spot(places(record), position)]
-        for (left, height), (right, _) in [points for points in lines if len(points) == 2]
-        if left < x < right and height == y + drawing.HIGH / 2
-    }
-    assert struck == set(record.unseen) != set(record.unused)
-
-
-def test_letters_and_positions_of_the_text(said):
-    record, _ = draw(seq_data_iter_random, 100, 2, 9)
-    for position, letter in enumerate(TEXT[:100]):
-        x, y = drawing._spot(places(record), position)
-        assert (x, y + drawing.HIGH / 2, letter.replace(" ", "␣"), 10) in said
-    assert {"0", "60"} <= {text for x, _, text, _ in said if x == drawing.LEFT - 8}
-
-
-@both_ways
-def test_table_holds_the_batch_as_the_model_gets_it(said, cut):
-    record, _ = draw(cut, 240, 3, 7, number=2)
-    [(_, y, _, _)] = [word for word in said if word[2] == "X (3, 7)"]
-    for row, (window, source) in enumerate(zip(record.batch, record.sources, strict=True)):
-        line = [text for _, height, text, _ in said if height == y + 23 + 24 * row]
-        letters = [TEXT[position].replace(" ", "␣") for position in (*window, window[-1] + 1)]
-        sign = "●▶ goes on" if cut is seq_data_iter_sequential else "✕ stale"
-        assert line == [str(source.position), str(window[0]), sign, f"X[{row}]", *letters]
+GOING, UNUSED = "rows go on where they stopped in batch", "never an input in this epoch"
 
 
 @pytest.mark.parametrize(
     ("cut", "sizes", "words"),
     [
         (seq_data_iter_sequential, (4, 9, 0, 1), "batch 1 of 6: the first one starts from zeros"),
-        (seq_data_iter_sequential, (4, 9, 0, 3), "batch 3 of 6: every row goes on where it stopped in batch 2"),
-        (seq_data_iter_random, (4, 9, 0, 3), f"batch 3 of 6: no row goes on {ZEROS.format(2)}"),
-        (half_going_on, (3, 9, 0, 2), f"batch 2 of 8: only 1 of 3 rows goes on {ZEROS.format(1)}"),
-        (half_going_on, (4, 9, 0, 4), f"batch 4 of 6: only 2 of 4 rows go on {ZEROS.format(3)}"),
-        (seq_data_iter_sequential, (4, 9), f"24 of 240 tokens are {UNUSED}, 23 of them not even a label"),
-        (seq_data_iter_sequential, (1, 1), f"1 of 240 tokens is {UNUSED}, only a label"),
-        (overlapping, (2, 5), "windows overlap (red bars): 9 tokens are an input more than once in this epoch"),
-        (overlapping, (1, 2), "windows overlap (red bars): 1 token is an input more than once in this epoch"),
-        (one_wrong_label, (3, 5), "labels are not one token after their inputs: batch 2, row 2"),
-        (same_labels, (3, 5), "labels are not one token after their inputs: batch 1, row 0, and 44 more windows"),
+        (seq_data_iter_sequential, (4, 9, 0, 3), f"batch 3 of 6: 4 of 4 {GOING} 2"),
+        (seq_data_iter_random, (4, 9, 0, 3), f"batch 3 of 6: 0 of 4 {GOING} 2; start from zeros"),
+        (half_going_on, (4, 9, 0, 4), f"batch 4 of 6: 2 of 4 {GOING} 3; start from zeros"),
+        (seq_data_iter_sequential, (4, 9), f"{UNUSED}: 24 of 240 tokens; not even a label: 23"),
+        (seq_data_iter_sequential, (1, 1), f"{UNUSED}: 1 of 240 tokens; not even a label: 0"),
+        (overlapping, (2, 5), "windows overlap (red bars): tokens that are an input more than once: 9"),
+        (one_wrong_label, (3, 5), "labels are not one token after their inputs: batch 2, row 2; such windows: 1"),
+        (same_labels, (3, 5), "labels are not one token after their inputs: batch 1, row 0; such windows: 45"),
+        (seq_data_iter_sequential, (9, 20), "too large for one picture, which shows 8 of 9 rows"),
+        (seq_data_iter_sequential, (1, 41), "too large for one picture, which shows 40 of 41 steps"),
     ],
 )
 def test_the_picture_says_what_is_so(said, cut, sizes, words):
     draw(cut, 240, *sizes)
-    assert words in [text for _, _, text, _ in said]
+    assert words in [text for *_, text in said]
+
+
+def test_of_a_long_text_the_lines_where_the_batch_begins_are_drawn(said):
+    record, _ = draw(seq_data_iter_sequential, 480, 2, 10, 0, 20)
+    texts = [text for *_, text in said]
+    assert "too large for one picture, which shows 6 of 8 lines of 60 letters" in texts
+    assert {str(60 * (row[0] // 60)) for row in record.batch} <= set(texts)
 
 
 def test_nothing_is_said_of_faults_that_are_none(said):
     draw(seq_data_iter_random, 240, 4, 9)
-    assert not [text for _, _, text, _ in said if "overlap" in text or "labels are" in text or "≠" in text]
+    assert not [
+        text for *_, text in said if "overlap" in text or "labels are" in text or "≠" in text or "large" in text
+    ]
 
 
-def test_every_token_an_input_is_said_so():
-    record = corpus_ribbon(seq_data_iter_sequential, 5, 1, 2)
-    changed = type("Changed", (), {"unused": (), "unseen": (), "num_tokens": record.num_tokens})
-    assert drawing.unused_sentence(changed) == "each of the 5 tokens is an input in this epoch"
+@both_ways
+def test_table_and_signs_are_those_of_the_record(said, cut):
+    record, _ = draw(cut, 240, 3, 7, 0, 2)
+    [top] = [y for _, y, text in said if text == "X (3, 7)"]
+    sign = "●▶ goes on" if cut is seq_data_iter_sequential else "✕ stale"
+    for row, (window, source) in enumerate(zip(record.batch, record.sources, strict=True)):
+        line = [text for _, y, text in said if y == top + 23 + 24 * row]
+        letters = [TEXT[position].replace(" ", "␣") for position in (*window, window[-1] + 1)]
+        assert line == [str(source.position), str(window[0]), sign, f"X[{row}]", *letters]
+    assert [text for *_, text in said if text in "●▶✕○"].count(sign[:2].strip()[-1]) == 3
 
 
-def test_a_wrong_label_and_overlaps_are_marked(said, boxes):
-    draw(one_wrong_label, 240, 3, 5, number=2)
-    assert [text for _, _, text, _ in said].count("≠") == 1
-    record, _ = draw(overlapping, 240, 2, 5, number=2)
-    bars = [box for box in boxes if box[4] == plots.VERMILION and box[3] == 3]
-    assert sum(width for _, _, width, _, _ in bars) == drawing.CELL * len(record.repeated)
-
-
-@pytest.mark.parametrize("number", [1, 2])
-def test_of_windows_that_overlap_those_of_the_batch_lie_on_top(boxes, number):
-    record, _ = draw(overlapping, 100, 1, 5, number=number)
-    colours = drawing._colours(record)
-    assert colours[1, 0] != colours[2, 0]
-    for position in record.batch[0]:
-        assert colour_at(boxes, position, record) == tuple(colours[number, 0])
-
-
-def test_the_last_cut_stands_above_the_batch(lines):
-    draw(seq_data_iter_sequential, 480, 2, 10)
-    [torn] = [points for points in lines if len(points) > 2]
-    [(left, right)] = [points for points in lines if points[0][0] == 14]
-    assert left[1] == right[1] > max(y for _, y in torn) + 20
-
-
-def test_what_is_too_large_is_cut_and_says_so(said):
-    draw(seq_data_iter_sequential, 360, 8, 40)
-    assert not [text for _, _, text, _ in said if "cut" in text or "…" in text]
-    said.clear()
-    draw(seq_data_iter_sequential, 481, 9, 41)
-    texts = [text for _, _, text, _ in said]
-    assert sum(int(text.split()[1]) for text in texts if text.startswith("cut:")) == 3  # of 9 lines
-    assert "· · ·  cut: 2 rows not drawn" in texts
-    assert texts.count("…") == 7
-    assert {"X[0]", "X[4]", "X[7]", "X[8]"} <= set(texts)
-    assert not {"X[5]", "X[6]"} & set(texts)
-
-
-def test_of_a_long_text_the_lines_where_the_batch_begins_are_drawn():
-    record, _ = draw(seq_data_iter_sequential, 480, 2, 10, number=20)
-    begins = {row[0] // drawing.LETTERS for row in record.batch}
-    lines = drawing._shown_lines(record)
-    assert max(begins) > drawing.LINES
-    assert begins <= set(lines)
-    assert len(lines) == drawing.LINES
+@both_ways
+def test_every_token_has_the_colour_of_its_window_and_unused_ones_none(cut, monkeypatch):
+    cells, box = [], plots.network.Sketch.box
+    monkeypatch.setattr(plots.network.Sketch, "box", lambda *args: cells.append(args[1:6]) or box(*args))
+    record, _ = draw(cut, 240, 4, 9, 0, 3)
+    colours = [to_rgb(face) for _, _, width, height, face in cells if (width, height) == (14, 20)][:240]
+    assert [place for place, colour in enumerate(colours) if colour == (1, 1, 1)] == record.unused
+    windows = sorted(window for batch in record.inputs for window in batch)
+    for window, following in itertools.pairwise(windows):
+        assert len({colours[position] for position in window}) == 1
+        assert colours[window[0]] != colours[following[0]]
 
 
 @pytest.mark.parametrize(
@@ -529,7 +338,6 @@ def test_of_a_long_text_the_lines_where_the_batch_begins_are_drawn():
         (seq_data_iter_sequential, 240, (4, 9, 0, 3)),
         (seq_data_iter_random, 300, (8, 5, 0, 2)),
         (seq_data_iter_random, 240, (8, 1, 0, 3)),
-        (seq_data_iter_sequential, 240, (8, 1, 1, 9)),
         (seq_data_iter_random, 240, (1, 1, 0, 7)),
         (seq_data_iter_sequential, 240, (1, 40, 0, 2)),
         (same_labels, 360, (8, 40)),
@@ -538,41 +346,26 @@ def test_of_a_long_text_the_lines_where_the_batch_begins_are_drawn():
         (seq_data_iter_sequential, 2, (1, 1)),
     ],
 )
-def test_words_are_large_enough_stay_inside_and_do_not_overlap(said, cut, size, sizes):
+def test_words_stay_inside_and_do_not_overlap(said, cut, size, sizes):
     _, picture = draw(cut, size, *sizes)
-    assert min(size for *_, size in said) >= 9
     extents = np.array([path.get_extents().extents for path in picture.axes[0].collections[1].get_paths()])
-    width, height = 100 * picture.get_size_inches()
-    assert width <= 920
-    assert (extents.min(axis=0)[:2] >= 2).all()
-    assert extents[:, 2].max() <= width - 2
-    assert extents[:, 3].max() <= height - 2
-    (left, top, right, bottom), order = extents.T, range(len(extents))
-    across = (left[:, None] < right) & (left < right[:, None])
-    down = (top[:, None] < bottom) & (top < bottom[:, None])
-    assert [(said[i], said[j]) for i, j in np.argwhere(across & down) if i < j in order] == []
+    left, top, right, bottom = extents.T
+    assert extents.min() >= 2
+    assert right.max() <= 918
+    assert bottom.max() <= 100 * picture.get_size_inches()[1] - 2
+    hidden = (left[:, None] < right) & (left < right[:, None]) & (top[:, None] < bottom) & (top < bottom[:, None])
+    assert [(said[i], said[j]) for i, j in np.argwhere(hidden) if i < j] == []
 
 
-@both_ways
-def test_pictures_stay_quick_two_artists_and_no_text_to_lay_out(cut):
-    (axes,) = draw(cut, 360, 8, 1)[1].axes
-    assert len(axes.collections) == 2
-    assert not axes.texts
-    assert not axes.lines
-    assert not axes.patches
+def test_words_as_tokens_are_drawn_as_question_marks_and_another_text_is_refused(said):
+    record = corpus_ribbon(seq_data_iter_sequential, 11, 2, 5)
+    plots.ribbon_picture(record, ["the", *"sea and me"])
+    assert "?" in [text for *_, text in said]
+    with pytest.raises(ValueError, match="the text has 12 characters; the ribbon is one of 11"):
+        plots.ribbon_picture(record, TEXT[:12])
 
 
-def test_words_as_tokens_are_drawn_as_question_marks(said):
-    plots.ribbon(corpus_ribbon(seq_data_iter_sequential, 11, 2, 5), ["the", *"sea and me"])
-    assert "?" in [text for _, _, text, _ in said]
-
-
-def test_another_text_is_refused():
-    with pytest.raises(ValueError, match="the text has 239 characters; the ribbon is one of 240"):
-        plots.ribbon(corpus_ribbon(seq_data_iter_sequential, 240, 4, 9), TEXT[:239])
-
-
-# --- the lab
+# The lab
 
 
 class CountingRibbon(CorpusRibbon):
@@ -594,7 +387,7 @@ def lab():
 def shown(lab):
     """The record that belongs to the controls."""
     sizes = lab.batch_size.value, lab.num_steps.value, lab.seed.value, lab.batch.value
-    return corpus_ribbon(lab.cuts[lab.sampling.value], len(lab.characters), *sizes)
+    return corpus_ribbon(TAUGHT[lab.sampling.value], len(lab.characters), *sizes)
 
 
 @pytest.mark.parametrize(
@@ -607,29 +400,21 @@ def shown(lab):
         ("batch", (3, 6)),
     ],
 )
-def test_every_control_changes_record_and_picture_with_one_draw(lab, name, values):
+def test_every_change_draws_one_picture_of_the_new_record(lab, name, values):
     for count, value in enumerate(values, start=1):
-        record, picture = lab.record, lab.picture.value
+        record = lab.record
         getattr(lab, name).value = value
         assert lab.record == shown(lab) != record
-        assert lab.picture.value == plots.ribbon(lab.record, TEXT[:240]).png() != picture
-        getattr(lab, name).value = value
-        assert lab.draws == count
-        assert getattr(lab, name).value == value
-        assert lab.batch.max == lab.record.num_batches
+        assert lab.picture.value == plots.ribbon_picture(lab.record, TEXT[:240]).png()
+        assert (lab.draws, lab.batch.max) == (count, lab.record.num_batches)
 
 
 def test_batch_slider_ends_at_the_last_batch_and_takes_its_value_along(lab):
     assert (lab.batch.min, lab.batch.max) == (1, 6)
     lab.batch.value = 6
-    lab.num_steps.value = 20
-    assert (lab.batch.value, lab.batch.max, lab.record.number, lab.draws) == (2, 2, 2, 2)
-    lab.num_steps.value = 40
-    assert (lab.batch.value, lab.batch.max, lab.record.number, lab.draws) == (1, 1, 1, 3)
-    lab.num_steps.value = 9
-    assert (lab.batch.value, lab.batch.max, lab.record.number, lab.draws) == (1, 6, 1, 4)
-    lab.batch.value = 99
-    assert (lab.batch.value, lab.record.number, lab.draws) == (6, 6, 5)
+    for draws, (num_steps, batch, last) in enumerate([(20, 2, 2), (40, 1, 1), (9, 1, 6)], start=2):
+        lab.num_steps.value = num_steps
+        assert (lab.batch.value, lab.batch.max, lab.record.number, lab.draws) == (batch, last, batch, draws)
 
 
 @pytest.mark.parametrize("sampling", TAUGHT)
@@ -637,7 +422,7 @@ def test_sizes_without_a_batch_get_one_sentence_and_lose_nothing(lab, sampling):
     lab.sampling.value, lab.batch_size.value = sampling, 8
     kept = lab.record, lab.picture.value, lab.batch.max
     lab.num_steps.value = 40
-    for name, value in (("batch_size", 7), ("batch_size", 6), ("seed", 3), ("batch", 1)):
+    for name, value in (("batch_size", 7), ("seed", 3), ("batch", 1)):
         getattr(lab, name).value = value
         assert f"240 tokens hold no batch of {lab.batch_size.value} rows and 40 steps" in lab.errors.value
         assert "Traceback" not in lab.errors.value
@@ -645,18 +430,6 @@ def test_sizes_without_a_batch_get_one_sentence_and_lose_nothing(lab, sampling):
     lab.num_steps.value = 9
     assert lab.errors.value == ""
     assert lab.record == shown(lab) != kept[0]
-
-
-def test_a_function_that_finds_no_batch_in_few_tokens_is_quoted(lab):
-    lab.num_steps.value, lab.batch_size.value = 26, 8
-    assert lab.record.num_batches == 1
-    lab.sampling.value = "random"
-    picture = lab.picture.value
-    lab.num_steps.value = 27
-    assert "seq_data_iter_random finds no batch of 8 rows and 27 steps in 240 tokens" in lab.errors.value
-    assert lab.picture.value == picture
-    lab.sampling.value = "sequential"
-    assert (lab.errors.value, lab.record.num_steps) == ("", 27)
 
 
 def test_lab_refuses_a_text_that_it_cannot_draw_at_first():
@@ -675,42 +448,6 @@ def test_the_readers_own_function_is_run_once_for_each_picture():
     lab = CorpusRibbon({"own": own}, TEXT[:100])
     lab.num_steps.value = 5
     assert calls == [(100, 4, 9), (100, 4, 5)]
-
-
-def test_an_error_in_the_readers_function_is_shown_and_raised_until_it_is_gone():
-    lab = CorpusRibbon({"picky": picky, "nothing": yields_nothing}, TEXT[:100])
-    for name, value, back, error, words in (
-        ("num_steps", 7, 9, ArithmeticError, "no &lt;7&gt; steps, please"),
-        ("sampling", "nothing", "picky", ValueError, "yields_nothing yields nothing, though"),
-    ):
-        picture = lab.picture.value
-        with pytest.raises(error):
-            getattr(lab, name).value = value
-        assert "Traceback" in lab.errors.value
-        assert words in lab.errors.value
-        assert lab.picture.value == picture
-        getattr(lab, name).value = back
-        assert lab.errors.value == ""
-        assert lab.record == shown(lab)
-
-
-def test_a_function_that_is_broken_from_the_start_is_refused():
-    with pytest.raises(ValueError, match="transposed"):
-        CorpusRibbon({"mine": transposed}, TEXT[:100])
-
-
-def test_lab_draws_once_at_first_and_keeps_a_static_picture():
-    lab = CountingRibbon(TAUGHT, TEXT[:240])
-    assert lab.draws == 1
-    assert (lab.record.number, lab.batch.max) == (1, 6)
-    bundle = lab._repr_mimebundle_()
-    assert base64.b64decode(bundle["image/png"]) == lab.picture.value == plots.ribbon(lab.record, TEXT[:240]).png()
-    assert "application/vnd.jupyter.widget-view+json" in bundle
-
-
-def test_every_control_is_a_described_slider_and_errors_stand_above_the_picture(lab):
-    assert all("Slider" in type(control).__name__ and control.description for control in lab.controls.values())
-    assert lab.children[-4:-2] == (lab.errors, lab.picture)
 
 
 def test_a_change_in_another_thread_while_the_batch_slider_is_moved_is_drawn_next(lab):
@@ -733,5 +470,5 @@ def test_a_change_in_another_thread_while_the_batch_slider_is_moved_is_drawn_nex
     lab.batch.observe(interfere, names="max")
     lab.batch_size.value = 8
     waiting[0].join(60)
-    assert (lab.record.seed, lab.record.batch_size, lab.batch.value) == (5, 8, 3)
+    assert (lab.record, lab.batch.value) == (shown(lab), 3)
     assert lab.draws == 3

@@ -1,7 +1,5 @@
 """Question 1: the cliff of truncation against counting, and what a longer window brings on a text."""
 
-import contextlib
-import io
 import itertools
 import math
 import statistics
@@ -10,7 +8,6 @@ import common  # noqa: F401 (one thread)
 import pytest
 import torch
 
-from course_utils import plots
 from course_utils.experiments import stored, windows
 from course_utils.experiments.sampling import ArmRun
 from course_utils.loaders import load_data_time_machine
@@ -20,62 +17,59 @@ from course_utils.training import baselines
 @pytest.fixture(scope="module")
 def story():
     """Training tokens, held-out tokens and vocabulary size."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        train_iter, vocab = load_data_time_machine(32, 35, max_tokens=-1, corpus="story")
+    train_iter, vocab = load_data_time_machine(32, 35, max_tokens=-1, corpus="story")
     return train_iter.corpus, train_iter.held_out, len(vocab)
 
 
 @pytest.mark.parametrize(("lag", "num_steps"), [*itertools.product((1, 3, 5), (1, 2, 5, 6, 20))])
 def test_the_expectation_is_a_count_of_the_answers_whose_bit_lies_in_the_window(lag, num_steps):
     known = sum(place - lag >= 0 for place in range(num_steps))  # the others are right half the time
-    assert math.isclose(windows.expected_accuracy(lag, num_steps, carried=False), (known + num_steps) / 2 / num_steps)
-    assert windows.expected_accuracy(lag, num_steps, carried=True) == (1.0 if known else 0.5)
+    assert math.isclose(windows.expected_accuracy(lag, num_steps, False), (known + num_steps) / 2 / num_steps)
+    assert windows.expected_accuracy(lag, num_steps, True) == (1.0 if known else 0.5)
 
 
 @pytest.mark.parametrize("lag", [1, 3, 7])
 @pytest.mark.parametrize("num_steps", [1, 3, 5])
 def test_every_label_is_the_bit_that_was_seen_lag_steps_ago(lag, num_steps):
-    bits = windows._Bits(lag, num_steps, batch_size=2, count=9, carried=True)
+    bits = windows.Bits(lag, num_steps, count=9, carries_state=True)
     X, Y = (torch.cat(parts, dim=1) for parts in zip(*bits, strict=True))
-    assert [tuple(x.shape) for x, _ in bits] == [(2, num_steps)] * 9
+    assert [tuple(x.shape) for x, _ in bits] == [(32, num_steps)] * 9 == [(32, num_steps)] * len(bits)
     assert torch.equal(Y[:, lag:], X[:, :-lag])
-    assert 0 < Y[:, :lag].sum() + Y[:, lag:].sum() < Y.numel()
+    assert 0.3 < X.float().mean() < 0.7
 
 
 def test_with_a_carried_state_there_is_a_cliff_behind_the_lag():
-    before, behind = windows.truncation_cliff(num_steps=(5, 6), carried=True)
-    assert before.accuracy < 0.75 < 0.9 < behind.accuracy  # ten other seeds: at most 0.58, at least 0.98
+    before, behind = (windows.train_echo(5, steps) for steps in (5, 6))
+    assert before.accuracy < 0.75 < 0.9 < behind.accuracy  # five other seeds: at most 0.55, at least 0.99
     assert (before.expected, behind.expected) == (0.5, 1.0)
 
 
-def test_with_a_reset_state_the_answers_are_those_of_counting():
-    for echo in windows.truncation_cliff(num_steps=(3, 6, 20), carried=False):
-        shortfall = 0.02 * (echo.num_steps > echo.lag)  # what 200 updates may have left to learn
-        assert -4 * echo.error - shortfall < echo.accuracy - echo.expected < 4 * echo.error
+@pytest.mark.parametrize("num_steps", [3, 6, 20])
+def test_with_a_reset_state_the_answers_are_those_of_counting(num_steps):
+    echo = windows.train_echo(5, num_steps, carries_state=False)
+    shortfall = 0.02 * (echo.num_steps > echo.lag)  # what 200 updates may have left to learn
+    assert -4 * echo.error - shortfall < echo.accuracy - echo.expected < 4 * echo.error
 
 
 def test_the_error_is_that_of_as_many_coin_flips():
-    [echo] = windows.truncation_cliff(num_steps=(20,), carried=False, updates=1)
+    echo = windows.train_echo(5, 20, carries_state=False, updates=1)
     flips = 0.25 * echo.outputs  # at lag 5, a quarter of the answers
     assert math.isclose(echo.error, math.sqrt(flips) / 2 / echo.outputs)
     assert echo.outputs >= 8000
 
 
 def test_the_state_holds_the_bit_even_where_training_cannot_use_it():
-    frozen = {"num_steps": (5,), "frozen": True, "updates": 300, "lr": 0.1}
-    [carried] = windows.truncation_cliff(**frozen)
-    [reset] = windows.truncation_cliff(**frozen, carried=False)
+    frozen = {"frozen": True, "updates": 300, "lr": 0.1}
+    carried, reset = (windows.train_echo(5, 5, carries, **frozen) for carries in (True, False))
     assert carried.accuracy > 0.9
     assert abs(reset.accuracy - 0.5) < 4 * reset.error
 
 
 def test_frozen_trains_the_output_layer_only(monkeypatch):
-    seen = {}
-    monkeypatch.setattr(windows, "_right_answers", lambda net, bits, device: [seen.update(net=net) or 0] * len(bits))
     weights = []
+    monkeypatch.setattr(windows, "right_answers", lambda net, bits, device: weights.append(net.state_dict()) or [0])
     for updates in (1, 3):
-        windows.truncation_cliff(num_steps=(2,), frozen=True, updates=updates)
-        weights.append({name: weight.detach().clone() for name, weight in seen["net"].named_parameters()})
+        windows.train_echo(5, 2, frozen=True, updates=updates)
     changed = {name for name, weight in weights[0].items() if not torch.equal(weight, weights[1][name])}
     assert changed == {"linear.weight", "linear.bias"}
 
@@ -92,74 +86,41 @@ def test_the_test_judges_right_answers_with_the_state_as_in_training():
             return torch.nn.functional.one_hot(before.T.flatten(), 2), X[:, -1]
 
     torch.manual_seed(0)
-    carried, reset = (windows._Bits(1, 4, 500, 3, carried) for carried in (True, False))
-    assert windows._right_answers(Echoes(), carried, "cpu")[1:] == [2000, 2000]
-    assert all(abs(right - 1750) < 4 * math.sqrt(500) / 2 for right in windows._right_answers(Echoes(), reset, "cpu"))
+    carried, reset = (windows.right_answers(Echoes(), windows.Bits(1, 4, 50, carries), "cpu") for carries in (1, 0))
+    assert carried[1:] == [128] * 49
+    assert abs(sum(reset) / 50 - 112) < 4 * math.sqrt(32 / 50) / 2  # of 32 first answers half are right
 
 
 def test_answers_about_bits_before_the_stream_do_not_count(monkeypatch):
     early = 3  # ceil(5 / 2) windows of 2
     answers = [1] * early + [64] * 125  # of 32 rows
-    monkeypatch.setattr(windows, "_right_answers", lambda net, bits, device: answers[: len(bits)])
-    [echo] = windows.truncation_cliff(lag=5, num_steps=(2,), updates=1)
-    assert echo.accuracy == 1
+    monkeypatch.setattr(windows, "right_answers", lambda net, bits, device: answers[: len(bits)])
+    assert windows.train_echo(5, 2, updates=1).accuracy == 1
 
 
 def test_the_same_seed_repeats_and_leaves_the_generator_alone():
     before = torch.get_rng_state()
-    first, again, other = (
-        windows.truncation_cliff(num_steps=(3,), updates=5, seed=seed)[0].accuracy for seed in (1, 1, 2)
-    )
+    first, again, other = (windows.train_echo(5, 3, updates=5, seed=seed).accuracy for seed in (1, 1, 2))
     assert first == again != other
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_all_windows_see_as_many_characters_in_as_many_updates(story, monkeypatch):
+def test_all_windows_see_as_many_characters_in_as_many_updates(monkeypatch):
     calls = []
-    monkeypatch.setattr(windows, "train_arm", lambda *args, **options: calls.append((args, options)))
-    windows.window_lengths(*story, num_steps=(1, 4, 35, 140), seeds=(0, 1), num_epochs=2)
+    monkeypatch.setattr(windows, "train_arm", lambda *arguments, **options: calls.append((arguments, options)))
+    windows.window_lengths([], [], 28, num_steps=(1, 4, 35, 140), seeds=(0, 1), num_epochs=2)
     assert len(calls) == 4 * 2 * 2
-    assert {args[5] * args[6] for args, _ in calls} == {1120}
-    assert {args[1] for args, _ in calls} == {True, False}
-    assert all(options == {"seed": options["seed"], "num_epochs": 2} for _, options in calls)
+    assert {options["batch_size"] * options["num_steps"] for _, options in calls} == {1120}
+    assert {arguments[1] for arguments, _ in calls} == {True, False}
+    assert all(options["num_epochs"] == 2 for _, options in calls)
 
 
 def test_one_character_and_no_state_is_a_bigram_and_a_carried_state_is_more(story):
     [carried, reset] = windows.window_lengths(*story, num_steps=(1,), num_epochs=5, num_hiddens=64, lr=0.01, every=5)
     bigram = baselines(*story)["bigram"]
-    assert 0.9 < reset.held_out_reset / bigram < 1.1
-    assert carried.held_out < 0.9 * bigram
-
-
-# Figures
-
-
-def test_truncation_cliffs_draws_what_was_measured_beside_what_was_expected():
-    echoes = [
-        windows.Echo(5, steps, carried, 0.9, windows.expected_accuracy(5, steps, carried), 0.01, 8000, 200, 1.0)
-        for carried in (True, False)
-        for steps in (5, 6)
-    ]
-    axes = plots.truncation_cliffs(echoes).axes[0]
-    drawn = [list(line.get_ydata()) for line in axes.lines]
-    assert drawn[:2] == [[0.5, 1.0], [0.9, 0.9]]
-    assert drawn[2:4] == [[0.5, 1 - 5 / 12], [0.9, 0.9]]
-    guesses = [line for line in plots.truncation_cliffs(echoes, 9).axes[0].lines if line.get_color() == plots.PURPLE]
-    assert [list(line.get_xdata()) for line in guesses] == [[9, 9]]
-
-
-def test_window_lengths_draws_each_arm_as_it_was_trained_with_its_spread():
-    runs = [
-        ArmRun("sequential", carried, "RNN", 8, "Adam", 0.01, steps, 4, seed, 100, 3, 5.0, 7.0 + seed, 6.0, 2,
-               9.0 + seed, (9.0,), 1.0) for carried in (True, False) for steps in (35, 1) for seed in (0, 1)
-    ]  # fmt: skip
-    axes = plots.window_lengths(runs, guess=4).axes[0]
-    lines = {line.get_label(): tuple(map(list, line.get_data())) for line in axes.lines}
-    assert lines["RNN, state carried"] == ([1, 35], [7.5, 7.5])
-    assert lines["RNN, state reset"] == ([1, 35], [9.5, 9.5])
-    band = axes.collections[0].get_paths()[0].vertices[:, 1]
-    assert (band.min(), band.max()) == (7.0, 8.0)
-    assert [line.get_xdata() for line in axes.lines if line.get_color() == plots.PURPLE] == [[4, 4]]
+    assert 0.9 < reset.as_trained / bigram < 1.1
+    assert carried.as_trained < 0.9 * bigram
+    assert (reset.as_trained, carried.as_trained) == (reset.held_out_reset, carried.held_out)
 
 
 # The stored table of The Time Machine, and what notebook 04 says of it
@@ -170,8 +131,8 @@ def perplexities():
     """Means over seeds: layer, carried -> window -> held-out perplexity, read in the way of the training."""
     table = {}
     for run in stored.read("windows_time_machine", ArmRun).records:
-        arm = table.setdefault((run.layer, run.carried), {})
-        arm.setdefault(run.num_steps, []).append(run.held_out if run.carried else run.held_out_reset)
+        arm = table.setdefault((run.layer, run.carries_state), {})
+        arm.setdefault(run.num_steps, []).append(run.as_trained)
     assert all(len(values) >= 3 for arm in table.values() for values in arm.values())
     return {arm: {n: statistics.fmean(values) for n, values in by.items()} for arm, by in table.items()}
 
