@@ -26,55 +26,19 @@ sizes = {"batch_size": st.integers(1, 5), "num_steps": st.integers(1, 7), "spare
 # What a student may write.
 
 
-def changed(change):
-    """A cutting function that yields `change(X, Y, len(corpus))` for each sequential batch, under the change's name."""
+def changed(name, change):
+    """A cutting function of this name that yields `change(X, Y, len(corpus))` for each sequential batch."""
 
     def cut(corpus, batch_size, num_steps):
         for X, Y in seq_data_iter_sequential(corpus, batch_size, num_steps):
             yield change(X, Y, len(corpus))
 
-    cut.__name__ = change.__name__
+    cut.__name__ = name
     return cut
 
 
-@changed
-def same_labels(X, Y, size):
-    return X, X
-
-
-@changed
-def transposed(X, Y, size):
-    return X.T, Y.T
-
-
-@changed
-def short_labels(X, Y, size):
-    return X, Y[:, 1:]
-
-
-@changed
-def only_inputs(X, Y, size):
-    return X
-
-
-@changed
-def lists(X, Y, size):
-    return X.tolist(), Y.tolist()
-
-
-@changed
-def floats(X, Y, size):
-    return X.float(), Y
-
-
-@changed
-def beyond(X, Y, size):
-    return X, X + size
-
-
-@changed
-def before(X, Y, size):
-    return X - size, Y
+same_labels = changed("same_labels", lambda X, Y, size: (X, X))
+only_inputs = changed("only_inputs", lambda X, Y, size: X)
 
 
 def one_wrong_label(corpus, batch_size, num_steps):
@@ -109,14 +73,6 @@ def endless(corpus, batch_size, num_steps):
         yield from seq_data_iter_sequential(corpus, batch_size, num_steps)
 
 
-def returns_nothing(corpus, batch_size, num_steps):
-    list(seq_data_iter_sequential(corpus, batch_size, num_steps))
-
-
-def yields_nothing(corpus, batch_size, num_steps):
-    yield from ()
-
-
 def yields_no_rows(corpus, batch_size, num_steps):
     yield corpus[:0].reshape(0, num_steps), corpus[:0].reshape(0, num_steps)
 
@@ -144,20 +100,14 @@ def test_record_equals_brute_force(cut, batch_size, num_steps, spare, seed, numb
 
 
 @both_ways
-@given(**sizes, seed=st.integers(0, 9), number=st.integers(1, 30))
-@settings(max_examples=60)
-def test_taught_functions_keep_their_promises(cut, batch_size, num_steps, spare, seed, number):
+@given(**sizes, seed=st.integers(0, 9))
+def test_taught_functions_keep_their_promises(cut, batch_size, num_steps, spare, seed):
     size = batch_size * num_steps + num_steps + spare
-    record = corpus_ribbon(cut, size, batch_size, num_steps, seed, number)
+    record = corpus_ribbon(cut, size, batch_size, num_steps, seed, number=2)
     assert len(record.unused) == size - record.num_batches * batch_size * num_steps
     assert record.repeated == record.wrong_labels == []
-    assert (np.array(record.labels) == np.array(record.inputs) + 1).all()
-    kinds = [source.kind for source in record.sources]
-    if record.number == 1:
-        assert kinds == ["zeros"] * batch_size
-    elif cut is seq_data_iter_sequential:
-        assert kinds == ["goes on"] * batch_size
-    assert len(kinds) == batch_size
+    kind = "zeros" if record.number == 1 else "goes on"
+    assert cut is seq_data_iter_random or [source.kind for source in record.sources] == [kind] * batch_size
 
 
 def test_sources_are_measured_not_assumed():
@@ -198,39 +148,41 @@ def test_overlaps_and_wrong_labels_are_found_where_they_are():
 @pytest.mark.parametrize(
     ("cut", "words"),
     [
-        (transposed, r"X of batch 1 of transposed has the shape \(5, 3\); it must be .* \(3, 5\)"),
-        (last_batch_smaller, r"X of batch 6 of last_batch_smaller has the shape \(2, 5\)"),
-        (short_labels, r"Y of batch 1 of short_labels has the shape \(3, 4\)"),
+        (
+            changed("turned", lambda X, Y, size: (X.T, Y.T)),
+            r"X of batch 1 of turned has the shape \(5, 3\)",
+        ),
+        (last_batch_smaller, r"X of batch 6 of last_batch_smaller has the shape \(2, 5\); it must be .* \(3, 5\)"),
+        (changed("short", lambda X, Y, size: (X, Y[:, 1:])), r"Y of batch 1 of short has the shape \(3, 4\)"),
         (only_inputs, "batch 1 of only_inputs is no pair of tensors; let it yield X, Y"),
-        (lists, "batch 1 of lists is no pair of tensors"),
-        (floats, "X of batch 1 of floats holds something else than tokens"),
-        (beyond, "Y of batch 1 of beyond holds something else than tokens"),
-        (before, "X of batch 1 of before holds something else than tokens"),
+        (changed("lists", lambda X, Y, size: (X.tolist(), Y)), "batch 1 of lists is no pair of tensors"),
+        (
+            changed("floats", lambda X, Y, size: (X.float(), Y)),
+            "X of batch 1 of floats holds something else",
+        ),
+        (
+            changed("beyond", lambda X, Y, size: (X, X + size)),
+            "Y of batch 1 of beyond holds something else",
+        ),
+        (changed("below", lambda X, Y, size: (X - size, Y)), "X of batch 1 of below holds something else than tokens"),
         (endless, "endless yields more than 100 batches of 100 tokens; let its loop end"),
-        (returns_nothing, "returns_nothing returned None; let it yield"),
-        (yields_nothing, "yields_nothing yields nothing, though 100 tokens hold a batch of 3 rows and 5 steps"),
-        (yields_no_rows, "yields_no_rows yields nothing"),
-        (functools.partial(returns_nothing), "the cutting function returned None"),
+        (yields_no_rows, "yields_no_rows yields nothing, though 100 tokens hold a batch of 3 rows and 5 steps"),
+        (functools.partial(lambda *sizes: None), "the cutting function returned None; let it yield pairs X, Y"),
     ],
 )
 def test_each_fault_of_a_function_gets_its_sentence(cut, words):
     with pytest.raises(ValueError, match=words) as caught:
         corpus_ribbon(cut, 100, 3, 5)
     assert not isinstance(caught.value, NoBatch)
-
-
-def test_two_rows_are_not_taken_for_a_pair():
     with pytest.raises(ValueError, match="batch 1 of only_inputs is no pair of tensors"):
-        corpus_ribbon(only_inputs, 100, 2, 5)
+        corpus_ribbon(only_inputs, 100, 2, 5)  # two rows are not taken for a pair
 
 
 @pytest.mark.parametrize(
     ("cut", "smallest", "words"),
-    [
-        (seq_data_iter_sequential, 4 * 9 + 1, "hold no batch of 4 rows and 9 steps, which takes 37; choose fewer"),
-        (seq_data_iter_random, 4 * 9 + 9, "seq_data_iter_random finds no batch of 4 rows and 9 steps in 44 tokens"),
-    ],
-)
+    [(seq_data_iter_sequential, 4 * 9 + 1, "hold no batch of 4 rows and 9 steps, which takes 37; choose fewer"),
+     (seq_data_iter_random, 4 * 9 + 9, "seq_data_iter_random finds no batch of 4 rows and 9 steps in 44 tokens")],
+)  # fmt: skip
 def test_sizes_too_large_for_the_text_are_no_fault_of_the_function(cut, smallest, words):
     assert corpus_ribbon(cut, smallest, 4, 9).num_batches == 1
     with pytest.raises(NoBatch, match=words):
@@ -334,18 +286,11 @@ def test_every_token_has_the_colour_of_its_window_and_unused_ones_none(cut, monk
 
 @pytest.mark.parametrize(
     ("cut", "size", "sizes"),
-    [
-        (seq_data_iter_sequential, 240, (4, 9, 0, 3)),
-        (seq_data_iter_random, 300, (8, 5, 0, 2)),
-        (seq_data_iter_random, 240, (8, 1, 0, 3)),
-        (seq_data_iter_random, 240, (1, 1, 0, 7)),
-        (seq_data_iter_sequential, 240, (1, 40, 0, 2)),
-        (same_labels, 360, (8, 40)),
-        (seq_data_iter_random, 480, (9, 41)),
-        (seq_data_iter_sequential, 480, (2, 10, 0, 20)),
-        (seq_data_iter_sequential, 2, (1, 1)),
-    ],
-)
+    [(seq_data_iter_sequential, 240, (4, 9, 0, 3)), (seq_data_iter_random, 300, (8, 5, 0, 2)),
+     (seq_data_iter_random, 240, (8, 1, 0, 3)), (seq_data_iter_random, 240, (1, 1, 0, 7)),
+     (seq_data_iter_sequential, 240, (1, 40, 0, 2)), (same_labels, 360, (8, 40)), (seq_data_iter_random, 480, (9, 41)),
+     (seq_data_iter_sequential, 480, (2, 10, 0, 20)), (seq_data_iter_sequential, 2, (1, 1))],
+)  # fmt: skip
 def test_words_stay_inside_and_do_not_overlap(said, cut, size, sizes):
     _, picture = draw(cut, size, *sizes)
     extents = np.array([path.get_extents().extents for path in picture.axes[0].collections[1].get_paths()])
@@ -368,19 +313,17 @@ def test_words_as_tokens_are_drawn_as_question_marks_and_another_text_is_refused
 # The lab
 
 
-class CountingRibbon(CorpusRibbon):
-    draws = 0
-
-    def draw(self):
-        self.draws += 1
-        return super().draw()
-
-
 @pytest.fixture
 def lab():
+    class CountingRibbon(CorpusRibbon):
+        draws = 0
+
+        def draw(self):
+            self.draws += 1
+            return super().draw()
+
     lab = CountingRibbon(TAUGHT, TEXT[:240])
-    lab.batch.value = 2
-    lab.draws = 0
+    lab.batch.value, lab.draws = 2, 0
     return lab
 
 
@@ -392,14 +335,9 @@ def shown(lab):
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [
-        ("sampling", ("random", "sequential")),
-        ("batch_size", (1, 8)),
-        ("num_steps", (1, 3, 20)),
-        ("seed", (1, 7)),
-        ("batch", (3, 6)),
-    ],
-)
+    [("sampling", ("random", "sequential")), ("batch_size", (1, 8)), ("num_steps", (1, 20)), ("seed", (1, 7)),
+     ("batch", (3, 6))],
+)  # fmt: skip
 def test_every_change_draws_one_picture_of_the_new_record(lab, name, values):
     for count, value in enumerate(values, start=1):
         record = lab.record
@@ -435,30 +373,21 @@ def test_sizes_without_a_batch_get_one_sentence_and_lose_nothing(lab, sampling):
 def test_lab_refuses_a_text_that_it_cannot_draw_at_first():
     with pytest.raises(NoBatch, match="30 tokens hold no batch of 4 rows and 9 steps"):
         CorpusRibbon(TAUGHT, TEXT[:30])
-    assert CorpusRibbon(TAUGHT, TEXT[:30], batch_size=2, num_steps=5).record.num_batches == 2
 
 
 def test_the_readers_own_function_is_run_once_for_each_picture():
     calls = []
-
-    def own(corpus, batch_size, num_steps):
-        calls.append((len(corpus), batch_size, num_steps))
-        return seq_data_iter_sequential(corpus, batch_size, num_steps)
-
-    lab = CorpusRibbon({"own": own}, TEXT[:100])
-    lab.num_steps.value = 5
-    assert calls == [(100, 4, 9), (100, 4, 5)]
+    own = changed("own", lambda X, Y, size: calls.append(tuple(X.shape)) or (X, Y))
+    lab = CorpusRibbon({"own": own}, TEXT[:100], num_steps=20)  # one batch
+    lab.num_steps.value = 15
+    assert calls == [(4, 20), (4, 15)]
 
 
-def test_a_change_in_another_thread_while_the_batch_slider_is_moved_is_drawn_next(lab):
+def test_a_change_in_another_thread_while_the_batch_slider_is_moved_is_drawn_next(lab, monkeypatch):
     """JupyterLab delivers callbacks in a second thread: only the drawing thread's own move draws nothing."""
     lab.batch.value = 6
-    arrived, waiting = threading.Event(), []
-
-    class Announced(type(lab)):
-        def update(self):
-            arrived.set()
-            super().update()
+    arrived, waiting, update = threading.Event(), [], lab.update
+    monkeypatch.setattr(lab, "update", lambda: arrived.set() or update(), raising=False)
 
     def interfere(change):
         arrived.clear()
@@ -466,7 +395,6 @@ def test_a_change_in_another_thread_while_the_batch_slider_is_moved_is_drawn_nex
         waiting[0].start()
         assert arrived.wait(20)
 
-    lab.__class__ = Announced
     lab.batch.observe(interfere, names="max")
     lab.batch_size.value = 8
     waiting[0].join(60)

@@ -14,10 +14,7 @@ from hypothesis import strategies as st
 from course_utils.experiments import stored
 from course_utils.experiments.sampling import ArmRun
 
-TABLES = {
-    "sampling_time_machine": ArmRun,
-    "windows_time_machine": ArmRun,
-}
+TABLES = {"sampling_time_machine": ArmRun, "windows_time_machine": ArmRun}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,13 +14,6 @@ from course_utils.loaders import load_data_time_machine
 from course_utils.training import baselines
 
 
-@pytest.fixture(scope="module")
-def story():
-    """Training tokens, held-out tokens and vocabulary size."""
-    train_iter, vocab = load_data_time_machine(32, 35, max_tokens=-1, corpus="story")
-    return train_iter.corpus, train_iter.held_out, len(vocab)
-
-
 @pytest.mark.parametrize(("lag", "num_steps"), [*itertools.product((1, 3, 5), (1, 2, 5, 6, 20))])
 def test_the_expectation_is_a_count_of_the_answers_whose_bit_lies_in_the_window(lag, num_steps):
     known = sum(place - lag >= 0 for place in range(num_steps))  # the others are right half the time
@@ -49,13 +42,8 @@ def test_with_a_reset_state_the_answers_are_those_of_counting(num_steps):
     echo = windows.train_echo(5, num_steps, carries_state=False)
     shortfall = 0.02 * (echo.num_steps > echo.lag)  # what 200 updates may have left to learn
     assert -4 * echo.error - shortfall < echo.accuracy - echo.expected < 4 * echo.error
-
-
-def test_the_error_is_that_of_as_many_coin_flips():
-    echo = windows.train_echo(5, 20, carries_state=False, updates=1)
-    flips = 0.25 * echo.outputs  # at lag 5, a quarter of the answers
+    flips = 2 * (1 - echo.expected) * echo.outputs  # these answers are guessed
     assert math.isclose(echo.error, math.sqrt(flips) / 2 / echo.outputs)
-    assert echo.outputs >= 8000
 
 
 def test_the_state_holds_the_bit_even_where_training_cannot_use_it():
@@ -92,8 +80,7 @@ def test_the_test_judges_right_answers_with_the_state_as_in_training():
 
 
 def test_answers_about_bits_before_the_stream_do_not_count(monkeypatch):
-    early = 3  # ceil(5 / 2) windows of 2
-    answers = [1] * early + [64] * 125  # of 32 rows
+    answers = [1, 1, 1] + [64] * 125  # ceil(5 / 2) early windows of 32 x 2, then the others
     monkeypatch.setattr(windows, "right_answers", lambda net, bits, device: answers[: len(bits)])
     assert windows.train_echo(5, 2, updates=1).accuracy == 1
 
@@ -115,7 +102,9 @@ def test_all_windows_see_as_many_characters_in_as_many_updates(monkeypatch):
     assert all(options["num_epochs"] == 2 for _, options in calls)
 
 
-def test_one_character_and_no_state_is_a_bigram_and_a_carried_state_is_more(story):
+def test_one_character_and_no_state_is_a_bigram_and_a_carried_state_is_more():
+    train_iter, vocab = load_data_time_machine(32, 35, max_tokens=-1, corpus="story")
+    story = train_iter.corpus, train_iter.held_out, len(vocab)
     [carried, reset] = windows.window_lengths(*story, num_steps=(1,), num_epochs=5, num_hiddens=64, lr=0.01, every=5)
     bigram = baselines(*story)["bigram"]
     assert 0.9 < reset.as_trained / bigram < 1.1
