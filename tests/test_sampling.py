@@ -56,6 +56,7 @@ def test_sequential_and_carried_is_the_course_s_own_training(story):
     net = RNNModel(nn.RNN(story[2], 8), story[2])
     perplexity = train_epoch(net, SeqDataLoader(story[0], 32, 35), torch.optim.Adam(net.parameters(), 0.005), "cpu")
     assert (run.training_perplexity, run.held_out) == (perplexity, evaluate(net, story[1], "cpu"))
+    assert list(run.by_position) == sampling.perplexity_by_position(net, story[1], "cpu", 35)
 
 
 def test_perplexity_by_position_equals_a_loop_over_windows():
