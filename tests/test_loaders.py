@@ -54,7 +54,7 @@ def test_an_own_text_is_read_once_and_a_long_line_about_it_is_wrapped(own_text, 
     assert reads == [path]
     printed = capsys.readouterr().out
     assert all(len(line) <= 88 for line in printed.splitlines())
-    assert printed.split() == f"Text: {path.name}. 198 tokens to train on, 22 held out.".split()
+    assert printed.split() == f"Text: {path.name}. 216 tokens to train on, 23 held out.".split()
 
 
 def test_the_story_is_as_varied_as_the_book():

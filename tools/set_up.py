@@ -27,7 +27,7 @@ OLD_PYTHON = f"Python {VERSION} is too old, 3.11 or newer is needed; name one yo
 NO_VENV = f"this Python cannot make virtual environments; on Debian or Ubuntu: sudo apt install python{VERSION}-venv"
 CAUSES = {  # words that venv and pip write, and what to tell the reader; the first that fits is told
     "DO NOT MATCH THE HASHES": (
-        "a package is not the one that the lock file names (pip says above which); what came was not installed."
+        "a package that came is not the one in the lock file (pip says which) and was left out; try another network."
     ),
     "No space left|quota exceeded": "the disk or the temporary folder is full; make room and call this again.",
     "Permission denied|Read-only file": "no right to write here; move the course to your own folder, or remove .venv.",
