@@ -15,16 +15,12 @@ TAUGHT = [f"course_utils/{name}.py" for name in ("models", "prediction", "traini
 def definitions(source):
     """Return name -> text of every top-level class and function, from its first decorator to its last line."""
     tree = compile(source, "<cell>", "exec", flags=ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    lines = source.splitlines()
-    return {
-        node.name: "\n".join(lines[first_line(node) - 1 : node.end_lineno])
-        for node in tree.body
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-    }
-
-
-def first_line(node):
-    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    found = {}
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            found[node.name] = "\n".join(source.splitlines()[first - 1 : node.end_lineno])
+    return found
 
 
 def packaged(modules):
@@ -107,7 +103,9 @@ def made_up(*cells, code=CODE, name="double"):
 
 
 def test_equal_code_passes_whatever_surrounds_it():
-    surrounded = f"%matplotlib inline\nimport torch\n\n{CODE}\n\nawait run(double(3))\n"
+    """Magics and top-level await, other definitions, and methods or inner functions of the same name."""
+    other = "class A:\n    def double(self):\n        def double(): ...\n"
+    surrounded = f"%matplotlib inline\nimport torch\n\n{CODE}\n\nawait run(double(3))\n{other}"
     assert made_up(cell("x = 1"), nbformat.v4.new_markdown_cell(CODE), cell(surrounded)) == []
 
 
@@ -152,7 +150,3 @@ def test_checks_need_not_be_shown_but_may_not_differ():
     check = "def check_size(x):\n    assert len(x)\n"
     assert made_up(cell("x = 1"), code=check, name="check_size") == []
     assert "the two differ" in made_up(cell(check.replace("len(x)", "x")), code=check, name="check_size")[0]
-
-
-def test_methods_and_inner_functions_are_not_taken_for_definitions():
-    assert list(definitions("class A:\n    def b(self):\n        def c(): ...\n")) == ["A"]

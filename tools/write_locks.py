@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-HEADER = "# Written by `make lock` from pyproject.toml. tools/set_up.py sees to torch, whose builds differ by machine.\n"
+HEADER = "# Written by `make lock` from pyproject.toml. torch, whose builds differ by machine: tools/set_up.py.\n"
 LEFT_OUT = ("torch==", "triton==", "cuda-", "nvidia-")
 
 
