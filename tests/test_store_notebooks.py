@@ -61,26 +61,29 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def printed(folder):
+    return (folder / "printed.txt").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
 def stored(folder):
     """Name of a source -> its stored outputs."""
     cells = nbformat.read(folder / "good.ipynb", as_version=4).cells[1:]
     return {name: cell.outputs for name, cell in zip(SOURCES, cells, strict=True)}
 
 
-def test_seconds_and_memory_are_printed_for_each_notebook(folder):
-    printed = (folder / "printed.txt").read_text(encoding="utf-8")
+def test_seconds_and_memory_are_printed_for_each_notebook(printed):
     for name in ("good", "bad", "callback"):
         assert 10 < int(re.search(rf"{name}.ipynb: \d+ s, (\d+) MB at most", printed)[1]) < 10_000
 
 
-def test_a_notebook_with_an_error_is_refused_and_left_alone(folder):
-    printed = (folder / "printed.txt").read_text(encoding="utf-8")
+def test_a_notebook_with_an_error_is_refused_and_left_alone(folder, printed):
     assert printed.startswith("1\n")
     assert printed.count("not stored") == 2
     assert "ZeroDivisionError" in printed
     for name in ("bad", "callback"):
         cells = nbformat.read(folder / f"{name}.ipynb", as_version=4).cells[1:]
-        assert [cell.execution_count for cell in cells] == [None] * len(cells)
+        assert {cell.execution_count for cell in cells} == {None}
 
 
 def test_cells_are_numbered_from_1_and_metadata_is_the_same_everywhere(folder):
@@ -99,27 +102,20 @@ def test_stored_text_is_readable_in_git(folder):
     assert "ipykernel_" not in text
 
 
-def test_progress_keeps_its_last_line(stored):
+def test_progress_keeps_its_last_line_and_a_display_its_last_picture_also_if_a_task_drew_it_late(stored):
     assert [output.text for output in stored["progress"]] == ["done 3\n"]
-
-
-def test_a_display_is_stored_with_its_last_picture_also_if_a_task_drew_it_late(stored):
     before, picture, after = stored["live"]
     assert picture.data["text/plain"] == "'last picture'"
     assert (before.text, after.text) == ("before\n", "after\n")  # in the order in which they were shown
     assert stored["update"] == []
-
-
-def test_what_a_task_prints_late_is_stored(stored):
     assert [output.text for output in stored["task"]] == ["last words\n"]
 
 
 def test_a_widget_keeps_its_picture_and_gets_a_lasting_id(stored):
     [output] = stored["widget"]
-    stored, shown = (Image.open(io.BytesIO(base64.b64decode(data))) for data in (output.data["image/png"], BLUE))
-    assert stored.mode == "P"  # with a palette: half of the bytes
-    assert stored.size == (2, 1)
-    assert stored.convert("RGB").tobytes() == shown.convert("RGB").tobytes()
+    kept, shown = (Image.open(io.BytesIO(base64.b64decode(data))) for data in (output.data["image/png"], BLUE))
+    assert kept.mode == "P"  # with a palette: half of the bytes
+    assert (kept.size, kept.convert("RGB").tobytes()) == (shown.size, shown.convert("RGB").tobytes())
     assert output.data[VIEW]["model_id"] == f"{4:032x}"
 
 
