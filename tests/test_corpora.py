@@ -34,7 +34,7 @@ def serve(monkeypatch):
     def start(answer):
         requests = []
 
-        class Handler(socketserver.BaseRequestHandler if answer is garbage else BaseHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 requests.append(self.path)
                 answer(self, stop)
@@ -42,8 +42,6 @@ def serve(monkeypatch):
             def log_message(self, *words):
                 pass
 
-        if answer is garbage:
-            Handler.handle = lambda handler: answer(handler, stop)
         servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
         threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setattr(corpora, "BOOK_URL", f"http://127.0.0.1:{servers[-1].server_address[1]}/timemachine.txt")
@@ -99,8 +97,7 @@ def reset(handler, stop):
 
 
 def garbage(handler, stop):
-    handler.request.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
-    handler.request.recv(1_000)
+    handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
 
 
 def unwrapped(printed):

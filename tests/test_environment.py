@@ -77,14 +77,6 @@ def test_every_locked_package_has_a_hash_and_none_an_address(lock):
     assert not [line for line in lock_lines(lock) if re.match("torch=|nvidia|cuda|triton", line)]  # no build fits all
 
 
-def test_every_dependency_has_a_reason():
-    text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
-    lists = re.findall(r"^(?:dependencies|test) = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
-    lines = "".join(lists).splitlines()
-    assert len(lines) == len(NEEDED + NEEDED_BY_TESTS)
-    assert [line for line in lines if not re.fullmatch(r' +"[^"]+", +# \w.+', line)] == []
-
-
 @pytest.mark.parametrize("name", ["environment.yml", "binder/environment.yml"])
 def test_the_conda_environments_offer_every_dependency_in_its_locked_version(name):
     packages, pip = conda(name)
