@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import re
 from pathlib import Path
 
 import nbformat
@@ -113,7 +114,6 @@ def test_equal_code_passes_whatever_surrounds_it():
     ("old", "new"),
     [
         ("@torch.no_grad()\n", ""),
-        ("@torch.no_grad()", "@torch.inference_mode()"),
         ("  # (B,)", ""),
         ("Twice", "Double"),
         ("\n\n    return", "\n    return"),
@@ -122,22 +122,17 @@ def test_equal_code_passes_whatever_surrounds_it():
 )
 def test_any_changed_line_is_red_and_the_message_shows_it(old, new):
     [message] = made_up(cell(CODE.replace(old, new)))
-    assert "01.ipynb Cell 0" in message
-    assert "taught.py" in message
+    assert re.search("taught.py.*01.ipynb Cell 0", message, re.DOTALL)
     assert any(line.startswith(("-", "+")) for line in message.splitlines()[3:])
 
 
-def test_missing_and_doubled_code_is_red():
-    [missing] = made_up(cell("x = 1"))
-    assert "stands in no notebook" in missing
-    [doubled] = made_up(cell(CODE), cell(CODE))
-    assert "2 cells (01.ipynb Cell 0, 01.ipynb Cell 1)" in doubled
-
-
-def test_a_variant_may_differ_but_does_not_count():
+def test_missing_and_doubled_code_is_red_and_a_variant_does_not_count():
     variant = cell(CODE.replace("2 * x", "x + x"), "variant")
     assert made_up(cell(CODE), variant) == []
-    assert "stands in no notebook" in made_up(variant)[0]
+    for cells in ([cell("x = 1")], [variant]):
+        assert "stands in no notebook" in made_up(*cells)[0]
+    [doubled] = made_up(cell(CODE), cell(CODE))
+    assert "2 cells (01.ipynb Cell 0, 01.ipynb Cell 1)" in doubled
 
 
 def test_a_syntax_error_shown_on_purpose_is_skipped_others_are_not():
