@@ -19,58 +19,35 @@ from course_utils.experiments.measuring import seeded
 
 @dataclass(frozen=True)
 class Received:
-    """The tensor that a recurrent layer was called with, as torch holds it.
+    """The tensor that a recurrent layer was called with, as torch holds it."""
 
-    Fields:
-        layer: name of the layer's class, usually "RNN", "GRU" or "LSTM".
-        calls: how many calls of recurrent layers there were; this is the first one.
-        time_axis: 0, or 1 if the layer has `batch_first=True`.
-        bidirectional: whether the layer reads in both directions.
-        shape, strides, contiguous: the tensor's own; strides count numbers in memory.
-        step_contiguous: whether the numbers of one time step lie in one piece.
-        values: the numbers, (I, J, V) as nested tuples; J is 1 for a tensor without a batch.
-        tokens: (I, J): the token (b, t) that lies there, or None for anything but exactly one token's one-hot row.
-        memory: for every number in the tensor's stretch of memory the place (i, j, v) that reads it first, or None.
-    """
-
-    layer: str
-    calls: int
-    time_axis: int
+    layer: str  # the name of its class
+    calls: int  # of recurrent layers; this is the first one
+    time_axis: int  # 0, or 1 if the layer has `batch_first=True`
     bidirectional: bool
     shape: tuple
-    strides: tuple
+    strides: tuple  # count numbers in memory
     contiguous: bool
-    step_contiguous: bool
-    values: tuple
-    tokens: tuple
-    memory: tuple
+    step_contiguous: bool  # whether the numbers of one time step lie in one piece
+    values: tuple  # (I, J, V); J is 1 for a tensor without a batch
+    tokens: tuple  # (I, J): the token (b, t) that lies there, or None for anything but exactly one token's one-hot row
+    memory: tuple  # for every number in its stretch of memory the place (i, j, v) that reads it first, or None
 
 
 @dataclass(frozen=True)
 class Focus:
-    """What one output depends on, and what the layer received on the way to it.
-
-    Fields:
-        layout, b, t: what was asked for: the output for step t of sentence b.
-        letters: (B, T) the tokens as text.
-        outputs: shape of what the reader's function returned.
-        influence: (B, T) how strongly each input token moves the output; exactly 0.0 where it does not.
-        others_seen: how many tokens of other sentences the output depends on; a right reader has 0.
-        past_missing: how many of its own sentence's tokens, up to time t, it does not depend on; 0 too.
-        future_seen: how many later tokens of its own sentence it depends on; 0 too.
-        received: a `Received`, or None if no recurrent layer was called with a tensor as its first argument.
-    """
+    """What one output depends on, and what the layer received on the way to it; a right reader breaks no rule."""
 
     layout: str
-    b: int
+    b: int  # the output is that for step t of sentence b
     t: int
-    letters: tuple
-    outputs: tuple
-    influence: tuple
-    others_seen: int
-    past_missing: int
-    future_seen: int
-    received: Received | None
+    letters: tuple  # (B, T): the tokens as text
+    outputs: tuple  # shape of what the reader's function returned
+    influence: tuple  # (B, T): how strongly each input token moves the output; exactly 0.0 where it does not
+    others_seen: int  # tokens of other sentences that it depends on
+    past_missing: int  # tokens of its own sentence, up to time t, that it does not depend on
+    future_seen: int  # later tokens of its own sentence that it depends on
+    received: Received | None  # None if no recurrent layer was called with a tensor as its first argument
 
 
 def focus(read, X, vocab, layout, b, t):
@@ -81,15 +58,11 @@ def focus(read, X, vocab, layout, b, t):
     one backward pass for the output, and a short one for each place (i, j) of the layer's input.
 
     Args:
-        read: called as `read(one_hot, layout)` with one-hot tokens (B, T, V); returns a tensor whose first two axes are
-            (B, T), each output in the place of its token.
+        read: called as `read(one_hot, layout)` with one-hot tokens (B, T, V) and the layout, whatever that is; returns
+            a tensor whose first two axes are (B, T), each output in the place of its token, or a ValueError says so.
         X: token indices (B, T), a long tensor.
         vocab: has a length V, and `to_tokens(indices)`.
-        layout: handed on to `read`, usually one of `experiments.layout.LAYOUTS`.
-        b, t: sentence and time of the output.
-
-    Raises:
-        ValueError: X is no (B, T), there is no output (b, t), or `read` returned something that cannot be looked at.
+        b, t: sentence and time of the output; a ValueError if there is none.
     """
     if X.dim() != 2:
         raise ValueError(f"X has the shape {tuple(X.shape)}; it must be (B, T), one row of tokens for each sentence")
@@ -166,37 +139,30 @@ def _received(calls, one_hot):
     time_axis = int(layer.batch_first and X.dim() == 3)
     batched = X if X.dim() == 3 else X.unsqueeze(1)  # (I, J, V)
     return Received(
-        layer=type(layer).__name__,
-        calls=len(calls),
-        time_axis=time_axis,
-        bidirectional=layer.bidirectional,
+        type(layer).__name__, len(calls), time_axis, layer.bidirectional,
         shape=tuple(X.shape),
         strides=X.stride(),
         contiguous=X.is_contiguous(),
         step_contiguous=X.select(time_axis, 0).is_contiguous(),
         values=_tuples(batched),
-        tokens=_origins(batched, one_hot),
+        tokens=tuple(tuple(_origin(row[j], one_hot) for j in range(len(row))) for row in batched),
         memory=_memory(batched),
-    )
+    )  # fmt: skip
 
 
-def _origins(X, one_hot):
-    """For each place (i, j) of X (I, J, V) the token (b, t) of one_hot (B, T, V) that lies there, or None.
+def _origin(numbers, one_hot):
+    """The token (b, t) of one_hot (B, T, V) that lies in a place of the layer's input, or None.
 
-    One backward pass for each place: the weights with which its numbers are summed come back as the gradient of
-    exactly one token, in the same order, and as 0 everywhere else; then the place holds that token.
+    The weights with which its V numbers are summed come back as the gradient of exactly one token, in the same order,
+    and as 0 everywhere else; then the place holds that token.
     """
-    I, J, width = X.shape
-    weights, found = 1 + torch.rand(width).to(X), []  # none is 0, and no two are equal
-    for place in range(I * J if X.requires_grad else 0):
-        chosen = X.new_zeros(I * J, width)
-        chosen[place] = weights
-        gradient = _gradient(X, one_hot, chosen.view(X.shape))
-        tokens = gradient.abs().sum(dim=2).nonzero().tolist()  # (b, t) of every token that has a part in it
-        whole = len(tokens) == 1 and torch.equal(gradient[tuple(tokens[0])], weights)
-        found.append(tuple(tokens[0]) if whole else None)
-    found = found or [None] * (I * J)
-    return tuple(tuple(found[i * J : (i + 1) * J]) for i in range(I))
+    if not numbers.requires_grad:
+        return None
+    weights = 1 + torch.rand(numbers.shape).to(numbers)  # none is 0, and no two are equal
+    gradient = _gradient(numbers, one_hot, weights)
+    tokens = gradient.abs().sum(dim=2).nonzero().tolist()  # (b, t) of every token that has a part in it
+    whole = len(tokens) == 1 and torch.equal(gradient[tuple(tokens[0])], weights)
+    return tuple(tokens[0]) if whole else None
 
 
 def _memory(X):
