@@ -58,32 +58,32 @@ def dependencies(layout, batch_size=2, num_steps=5, vocab_size=8, num_hiddens=16
 
 
 def axis_orders(batch_size=32, num_steps=35, vocab_size=28, num_hiddens=256, repeats=40):
-    """Measure what it costs when time is the middle axis: way -> (its input's strides, seconds for a batch).
+    """Measure what it costs when time is the middle axis: (code, order) -> (strides of the input, seconds a batch).
 
-    Four ways: a recurrence by hand over the first axis of (T, B, V) and over the middle axis of (B, T, V), and
-    `nn.RNN` with the same two inputs. Seconds are medians, forward and backward. Cost: 0.05 s for each repeat.
+    The code is a loop of our own or `nn.RNN`, the order that of the input's axes: (T, B, V) or (B, T, V). Seconds are
+    medians, forward and backward. Cost: 0.05 s for each repeat.
     """
     with seeded(0):
-        rnn = nn.RNN(vocab_size, num_hiddens)
+        cell, rnn = nn.RNNCell(vocab_size, num_hiddens), nn.RNN(vocab_size, num_hiddens)
         batch_first = nn.RNN(vocab_size, num_hiddens, batch_first=True)
         X = torch.rand(batch_size, num_steps, vocab_size)
     time_first = X.transpose(0, 1).contiguous()
     runs = {
-        "loop, time first": (time_first, lambda: _by_hand(time_first.unbind(0), rnn)),
-        "loop, time in the middle": (X, lambda: _by_hand(X.unbind(1), rnn)),
-        "nn.RNN, time first": (time_first, lambda: rnn(time_first)[0][-1]),
-        "nn.RNN, batch_first=True": (X, lambda: batch_first(X)[0][:, -1]),
+        ("loop", "time first"): (time_first, lambda: _last_state(cell, time_first.unbind(0))),
+        ("loop", "time in the middle"): (X, lambda: _last_state(cell, X.unbind(1))),
+        ("nn.RNN", "time first"): (time_first, lambda: rnn(time_first)[0][-1]),
+        ("nn.RNN", "time in the middle"): (X, lambda: batch_first(X)[0][:, -1]),
     }
     trainings = {way: lambda run=run: run().sum().backward() for way, (_, run) in runs.items()}
     seconds = median_seconds(trainings, repeats)
     return {way: (inputs.stride(), seconds[way]) for way, (inputs, _) in runs.items()}
 
 
-def _by_hand(steps, rnn):
-    """The last hidden state (B, H) of a loop over T inputs (B, V) with a layer's weights; no biases."""
-    hidden = torch.zeros(len(steps[0]), rnn.hidden_size)
+def _last_state(cell, steps):
+    """The hidden state (B, H) after a loop over T inputs (B, V)."""
+    hidden = None
     for X in steps:
-        hidden = torch.tanh(X @ rnn.weight_ih_l0.T + hidden @ rnn.weight_hh_l0.T)
+        hidden = cell(X, hidden)
     return hidden
 
 

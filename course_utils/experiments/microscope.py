@@ -29,9 +29,9 @@ class Received:
     strides: tuple  # count numbers in memory
     contiguous: bool
     step_contiguous: bool  # whether the numbers of one time step lie in one piece
-    values: tuple  # (I, J, V); J is 1 for a tensor without a batch
-    tokens: tuple  # (I, J): the token (b, t) that lies there, or None for anything but exactly one token's one-hot row
-    memory: tuple  # for every number in its stretch of memory the place (i, j, v) that reads it first, or None
+    values: list  # (I, J, V); J is 1 for a tensor without a batch
+    tokens: list  # (I, J): the token (b, t) that lies there, or None for anything but exactly one token's one-hot row
+    memory: list  # for every number in its stretch of memory the place (i, j, v) that reads it first, or None
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Focus:
     layout: str
     b: int  # the output is that for step t of sentence b
     t: int
-    letters: tuple  # (B, T): the tokens as text
+    letters: list  # (B, T): the tokens as text
     outputs: tuple  # shape of what the reader's function returned
-    influence: tuple  # (B, T): how strongly each input token moves the output; exactly 0.0 where it does not
+    influence: list  # (B, T): how strongly each input token moves the output; exactly 0.0 where it does not
     others_seen: int  # tokens of other sentences that it depends on
     past_missing: int  # tokens of its own sentence, up to time t, that it does not depend on
     future_seen: int  # later tokens of its own sentence that it depends on
@@ -60,8 +60,7 @@ def focus(read, X, vocab, layout, b, t):
     Args:
         read: called as `read(one_hot, layout)` with one-hot tokens (B, T, V) and the layout, whatever that is; returns
             a tensor whose first two axes are (B, T), each output in the place of its token, or a ValueError says so.
-        X: token indices (B, T), a long tensor.
-        vocab: has a length V, and `to_tokens(indices)`.
+        X, vocab: token indices (B, T), a long tensor, and what has a length V and `to_tokens(indices)`.
         b, t: sentence and time of the output; a ValueError if there is none.
     """
     if X.dim() != 2:
@@ -77,9 +76,9 @@ def focus(read, X, vocab, layout, b, t):
     seen = influence > 0
     return Focus(
         layout, b, t,
-        letters=tuple(tuple(vocab.to_tokens(row)) for row in X.tolist()),
+        letters=[vocab.to_tokens(row) for row in X.tolist()],
         outputs=tuple(outputs.shape),
-        influence=_tuples(influence),
+        influence=influence.tolist(),
         others_seen=int(seen.sum() - seen[b].sum()),
         past_missing=int((~seen[b, : t + 1]).sum()),
         future_seen=int(seen[b, t + 1 :].sum()),
@@ -144,8 +143,8 @@ def _received(calls, one_hot):
         strides=X.stride(),
         contiguous=X.is_contiguous(),
         step_contiguous=X.select(time_axis, 0).is_contiguous(),
-        values=_tuples(batched),
-        tokens=tuple(tuple(_origin(row[j], one_hot) for j in range(len(row))) for row in batched),
+        values=batched.tolist(),
+        tokens=[[_origin(numbers, one_hot) for numbers in row] for row in batched],
         memory=_memory(batched),
     )  # fmt: skip
 
@@ -171,9 +170,4 @@ def _memory(X):
     numbers = torch.arange(length).as_strided(X.shape, X.stride()).flatten().tolist()  # laid out like X itself
     places = itertools.product(*map(range, X.shape))
     read = dict(reversed([*zip(numbers, places, strict=True)]))  # of several, the first place stays
-    return tuple(read.get(number) for number in range(length))
-
-
-def _tuples(tensor):
-    """A tensor's numbers as nested tuples."""
-    return tuple(map(_tuples, tensor)) if tensor.dim() > 1 else tuple(tensor.tolist())
+    return [read.get(number) for number in range(length)]

@@ -24,8 +24,7 @@ def token_grids(grids, sentences):
         axes.set_ylabel("axis 0", loc="top")
         axes.set_xlabel("axis 1", loc="left")
         axes.xaxis.set(label_position="top", ticks_position="top")
-        axes.tick_params(length=0)
-        axes.set(anchor="N", ylim=(height - 0.5, -0.5))  # one scale in all panels: cells of one size
+        axes.set(anchor="N", yticks=range(len(grid)), ylim=(height - 0.5, -0.5))  # in all panels cells of one size
     return picture
 
 

@@ -143,10 +143,9 @@ def _draw_received(sketch, record):
     more = len(received.tokens) > rows or len(received.tokens[0]) > columns
     cut = f"; drawn: the first {rows} × {columns}" if more else ""
     sketch.words(RIGHT, 106, f"its loop runs over axis {received.time_axis}{both}{cut}", colour=FAINT)
-    size, names = (min(96, 500 / columns), min(44, max(34, 230 / rows))), ("step", "batch")
-    for token, (i, j), (x, y, width, height) in _draw_tokens(
-        sketch, record, tokens, left, size, names[::-1] if received.time_axis else names
-    ):
+    size = min(96, 500 / columns), min(44, max(34, 230 / rows))
+    names = ("batch", "step") if received.time_axis else ("step", "batch")
+    for token, (i, j), (x, y, width, height) in _draw_tokens(sketch, record, tokens, left, size, names):
         sketch.words(x + 4, y + 11, _letter(record, token), 10, family="monospace", weight="bold")
         if token:
             sketch.words(x + width - 10, y + 11, "{},{}".format(*token), align="right")
@@ -209,7 +208,7 @@ def _draw_group(sketch, record, places, area, chosen):
     numbers = len(received.values[0][0])
     pitch = width / numbers  # the last group may have fewer of them
     tokens = [place and received.tokens[place[0]][place[1]] for place in places]
-    if tokens[0] and places == tuple((*places[0][:2], v) for v in range(numbers)):
+    if tokens[0] and places == [(*places[0][:2], v) for v in range(numbers)]:
         sketch.words(x + 3, y + 8, _letter(record, tokens[0]), 10, family="monospace", weight="bold")
         sketch.words(x + 23, y + 8, "{},{}".format(*tokens[0]))
     values = [received.values[place[0]][place[1]][place[2]] if place else 0.0 for place in places]
