@@ -42,9 +42,3 @@ def test_dependence_maps_are_white_exactly_where_nothing_depends():
     axes = plots.dependence_maps({"2 × 3": depends}).axes[0]
     shown = np.asarray(axes.images[0].get_array())
     assert np.array_equal((shown == 1).all(axis=2), ~depends.reshape(6, 6).numpy())
-
-
-def test_text_windows_colour_every_character_and_change_colour_with_the_window():
-    axes = plots.text_windows(["to th", "e sea", "at"]).axes[0]
-    faces = axes.collections[0].get_facecolor()
-    assert [np.array_equal(face, faces[0]) for face in faces] == [True] * 5 + [False] * 5 + [True] * 2

@@ -57,44 +57,24 @@ def test_batch_first_equals_the_transpose_to_the_last_bit():
 
 def test_axis_orders_differ_in_strides_only():
     orders = layouts.axis_orders(4, 6, 5, 8, repeats=2)
-    assert {order: strides for (_, order), (strides, _) in orders.items()} == {
-        "time first": (20, 5, 1), "time in the middle": (30, 5, 1)
-    }  # fmt: skip
-    assert len(orders) == 4
+    assert [strides for strides, _ in orders.values()] == [(20, 5, 1), (30, 5, 1)] * 2
     assert all(seconds > 0 for _, seconds in orders.values())
 
 
-def falls_to(held_out_perplexity, unigram, bigram):
-    """Name the baseline that a training stops at: pairs, single tokens, or neither because it learns more."""
-    if held_out_perplexity < 0.9 * bigram:
-        return "better than pairs"
-    if held_out_perplexity < 1.2 * bigram:
-        return "pairs"
-    return "single tokens" if 0.95 < held_out_perplexity / unigram < 1.1 else "somewhere else"
-
-
 @pytest.mark.parametrize(
-    ("layout", "transpose_labels", "baseline"),
+    ("layout", "transpose_labels", "baseline", "low", "high"),
     [
-        ("transpose", True, "better than pairs"),
-        ("batch_first", True, "better than pairs"),
-        ("none", True, "pairs"),
-        ("reshape", True, "single tokens"),
-        ("transpose", False, "single tokens"),
+        ("transpose", True, "bigram", 0.5, 0.9),  # it learns more than pairs
+        ("batch_first", True, "bigram", 0.5, 0.9),
+        ("none", True, "bigram", 0.9, 1.2),
+        ("reshape", True, "unigram", 0.95, 1.1),
+        ("transpose", False, "unigram", 0.95, 1.1),
     ],
 )
-def test_each_mistake_falls_to_its_baseline(story, layout, transpose_labels, baseline):
+def test_each_mistake_falls_to_its_baseline(story, layout, transpose_labels, baseline, low, high):
     training, held_out = layouts.train_layout(layout, *story, transpose_labels=transpose_labels)
-    assert falls_to(held_out, **baselines(*story)) == baseline
+    assert low < held_out / baselines(*story)[baseline] < high
     assert 0.85 < training / held_out < 1.25  # and not by learning by heart
-
-
-def test_on_a_text_without_order_the_right_layout_falls_to_single_tokens_too(story):
-    tokens, _, vocab_size = story
-    shuffled = tokens[torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0))]
-    text = shuffled[:-5000], shuffled[-5000:], vocab_size
-    _, held_out = layouts.train_layout("transpose", *text, updates=100)
-    assert 0.95 < held_out / baselines(*text)["unigram"] < 1.1
 
 
 def test_a_text_too_short_for_a_batch_is_refused(story):
