@@ -54,8 +54,7 @@ def focus(read, X, vocab, layout, b, t):
     """Call a reader's function once and look at one of its outputs: the numbers behind the tensor microscope.
 
     What an output depends on is asked of autograd, and so is which token lies where in the layer's input: neither
-    follows a rule of ours. The run leaves no hook, gradient or random number behind. Cost: about 1 ms for 10 tokens;
-    one backward pass for the output, and a short one for each place (i, j) of the layer's input.
+    follows a rule of ours. The run leaves no hook, gradient or random number behind. Cost: some ms for 10 tokens.
 
     Args:
         read: called as `read(one_hot, layout)` with one-hot tokens (B, T, V) and the layout, whatever that is; returns

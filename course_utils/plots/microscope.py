@@ -1,7 +1,6 @@
 """One output under the microscope: what it depends on, what the layer received, and how that lies in memory.
 
-Dimensions: T time steps, B batch size, V vocabulary. All places are in pixels; a function that draws a part of the
-picture returns where it ends.
+Dimensions: T time steps, B batch size, V vocabulary. All places are in pixels.
 """
 
 import itertools
