@@ -14,7 +14,7 @@ from course_utils.experiments.shapes import CELLS, layer_shapes
 from course_utils.widgets.shapes import ShapeExplorer
 
 T, B, V, H = 5, 3, 7, 4  # all different, so that no two axes can be mixed up unnoticed
-EXTREMES = [(1, 1, 2, 1), (1000, 1, 28, 256, 3), (40, 40, 40, 256, 4, True, "LSTM"), (40, 40, 2, 4)]
+EXTREMES = [(1, 1, 2, 1), (1000, 1, 28, 256), (40, 40, 40, 256, 4, True, "LSTM"), (40, 40, 2, 4)]
 every_layer = pytest.mark.parametrize(
     ("cell", "num_layers", "bidirectional"), list(itertools.product(CELLS, (1, 3), (False, True)))
 )
@@ -57,9 +57,6 @@ def said(monkeypatch):
 def sheets(monkeypatch):
     """(rows, columns, width, height) of every matrix drawn."""
     return spy(monkeypatch, plots.shapes, "_draw_sheet", slice(3, None))
-
-
-# --- the record
 
 
 @every_layer
@@ -114,9 +111,6 @@ def test_sizes_and_cells_that_do_not_exist_are_named(name, value):
 def test_a_model_that_forgets_its_layer_is_told_so():
     with pytest.raises(ValueError, match=r"ForgetsLayer\.forward never called"):
         layer_shapes(ForgetsLayer, T, B, V, H)
-
-
-# --- the pictures
 
 
 @every_layer
@@ -186,9 +180,6 @@ def test_pictures_of_any_size_fit_and_stay_quick(said, sizes):
         inside = path.get_extents()
         assert low <= inside.x0 <= inside.x1 <= high
         assert top <= inside.y0 <= inside.y1 <= bottom
-
-
-# --- the lab
 
 
 def test_the_lab_shows_what_its_controls_say_with_the_readers_own_class():

@@ -88,10 +88,11 @@ def draw_network(sketch, area, num_steps, num_layers, bidirectional, cell):
     places = [(step, left + 166 + pitch * (i + 0.5)) for i, step in enumerate(shown)]
     storey, lane = (height - 50) / num_layers, min(pitch * 0.21, 22) * bidirectional
     for layer in range(-1, num_layers):  # -1 stands for the inputs
-        ceiling, colours = top + height - 25 - (layer + 1) * storey, vector_colours(layer, num_layers, num_steps)
+        ceiling = top + height - 25 - (layer + 1) * storey
         for step, x in places:
             if step is not None:
-                sketch.parts(x - lane - 13, ceiling - 3, 2 * lane + 26, 6, colours(step)[:directions], INK)
+                colours = vector_colours(step, num_steps, layer, num_layers, directions)
+                sketch.parts(x - lane - 13, ceiling - 3, 2 * lane + 26, 6, colours, INK)
         for direction, ahead in enumerate((1, -1)[:directions] if layer >= 0 else ()):
             row = [(step, x - ahead * lane) for step, x in places]
             levels = ceiling + storey, ceiling + storey * (1 - (direction + 0.5) / directions), ceiling
@@ -136,7 +137,7 @@ def state_colour(layer, num_layers, direction):
     return (ORANGE, PURPLE)[direction] if layer == num_layers - 1 else layer_colour(layer)
 
 
-def vector_colours(layer, num_layers, num_steps):
-    """A function from a time step to the colours of what stands above `layer` then: read forward, and backward."""
-    ends = num_steps - 1, 0  # where each direction has its final state
-    return lambda step: [state_colour(layer, num_layers, i) if step == ends[i] else layer_colour(layer) for i in (0, 1)]
+def vector_colours(step, num_steps, layer, num_layers, directions):
+    """The colours of what stands above `layer` at this time step, one per direction."""
+    ends = (num_steps - 1, 0)[:directions]  # where each direction has its final state
+    return [state_colour(layer, num_layers, i) if step == end else layer_colour(layer) for i, end in enumerate(ends)]

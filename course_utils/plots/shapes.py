@@ -26,15 +26,12 @@ def _flow_blocks(record):
     """(name, shape, axes that it should have, colours of its sheets) of the layer's input, output and state."""
     layers, directions, B, H = record.num_layers, 1 + record.bidirectional, record.batch_size, record.num_hiddens
     axes, wide = {"T": record.num_steps, "B": B}, "2·H" if record.bidirectional else "H"
-    outputs = vector_colours(layers - 1, layers, record.Y[0])
-
-    def state_colours(row):
-        return [state_colour(row // directions, layers, row % directions)]
-
     return [
         ("X", record.X, {**axes, "V": record.vocab_size}, lambda step: [layer_colour(-1)]),
-        ("Y", record.Y, {**axes, wide: directions * H}, lambda step: outputs(step)[:directions]),
-        *((name, shape, {"L": directions * layers, "B": B, "H": H}, state_colours)
+        ("Y", record.Y, {**axes, wide: directions * H},
+         lambda step: vector_colours(step, record.Y[0], layers - 1, layers, directions)),
+        *((name, shape, {"L": directions * layers, "B": B, "H": H},
+           lambda row: [state_colour(row // directions, layers, row % directions)])
           for name, shape in zip(["h", "c"] if len(record.state) == 2 else ["state"], record.state, strict=True)),
     ]  # fmt: skip
 
