@@ -53,9 +53,9 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
     for name, pairs in (expected or {}).items():
         axes.plot(*zip(*pairs, strict=True), "--", color=colours.get(name, GREY), linewidth=1)
     axes.set(xlabel=x, ylabel=y, title=title)
-    _scale(axes, series, log)
     _draw_marks(axes, baselines or {}, marks or {})
     draw_guess(axes, guess)
+    _scale(axes, series, log)
     if len(series) > 1:
         axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
@@ -83,7 +83,8 @@ def _scale(axes, series, log):
     if 0 < len(xs) <= 10:
         axes.set_xticks(xs, [f"{x:g}" for x in xs])
     if "y" in log and (high := axes.get_ylim()[1]) < 100 * (low := axes.get_ylim()[0]):
-        axes.set_yticks([tick for tick in (*range(1, 11), 15, 20, 30, 50, 100, 200, 500) if low <= tick <= high])
+        ones = range(1, 11) if high < 10 * low else (1, 2, 3, 5, 7, 10)
+        axes.set_yticks([tick for tick in (*ones, 15, 20, 30, 50, 100, 200, 500) if low <= tick <= high])
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.set_ylim(low, high)
 
