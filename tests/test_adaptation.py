@@ -38,9 +38,7 @@ def step_by_hand(net, loss, lr):
 
 
 EXPERIMENTS = {
-    "fine_tune": lambda net: adaptation.fine_tune(
-        net, tokens(90), tokens(40, 1), (0.1, 1), (1, 3), num_prefixes=2, following=10
-    ),
+    "fine_tune": lambda net: adaptation.fine_tune(net, tokens(90), tokens(40, 1), (0.1, 1), (1, 3), 14, 2, 10),
     "dynamic_evaluation": lambda net: adaptation.dynamic_evaluation(net, tokens(90), tokens(40, 1), (0, 0.1, 1)),
 }
 

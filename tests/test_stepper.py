@@ -182,6 +182,9 @@ def test_a_training_in_the_meantime_disturbs_nothing():
     found = stepper.snapshot(walk, net, VOCAB, "cpu")
     assert found.connectivity == pytest.approx(expected.connectivity)
     assert not torch.equal(net.linear.weight, calm.linear.weight)  # it was trained
+    texts = []
+    calm._apply(lambda weight: texts.append(written(walk_of(calm, count=5))) or weight)  # a layer on the move
+    assert set(texts) == {written(walk)}
 
 
 # Loops
@@ -207,10 +210,9 @@ def test_there_is_a_loop_exactly_where_something_stands_three_times_at_the_end(t
         assert text[-3 * period :] == text[-period:] * 3
 
 
-@pytest.mark.parametrize(
-    ("text", "period"),
-    [("", None), ("a", None), ("banana", None), ("the the ", None), ("so the the the ", 4), ("yes eee", 1)],
-)
+@pytest.mark.parametrize(("text", "period"), [
+    ("", None), ("a", None), ("banana", None), ("the the ", None), ("so the the the ", 4), ("yes eee", 1),
+])  # fmt: skip
 def test_loops_by_hand(text, period):
     assert stepper.repeats_every(text) == stepper.repeats_every(tuple(text)) == period
 
@@ -244,7 +246,7 @@ def test_drawn_is_what_draws_follow_and_choices_is_its_openness(temperature, top
     assert found.drawn[: len(kept)] == pytest.approx(expected.probs.tolist(), abs=1e-6)
     assert sum(found.drawn[len(kept) :]) == 0
     assert found.choices == pytest.approx(expected.entropy().exp().item(), rel=1e-4)
-    assert found.softmax == stepper.snapshot(walk, net, VOCAB, "cpu").softmax  # temperature moves only what is drawn
+    assert found.softmax == stepper.snapshot(walk, net, VOCAB, "cpu").softmax
 
 
 @pytest.mark.parametrize(("layer", "prefix", "words"), [

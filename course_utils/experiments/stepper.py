@@ -56,8 +56,13 @@ class Snapshot:
 
 def _still(net):
     """A copy to read with: without dropout, and out of reach of whatever happens to the model meanwhile."""
-    kept = [value for module in net.modules() for value in vars(module).values() if isinstance(value, torch.Tensor)]
-    return copy.deepcopy(net, {id(value): value.detach() for value in kept}).eval()  # deepcopy refuses a graph's tensor
+    copies = {}
+    for part in reversed(list(net.modules())):  # deepcopy alone refuses a tensor of a graph, and a layer that moves
+        state = list(vars(part).items())
+        state = {name: value.detach() if isinstance(value, torch.Tensor) else value for name, value in state}
+        copies[id(part)] = part.__new__(type(part))
+        copies[id(part)].__setstate__(copy.deepcopy(state, copies))
+    return copies[id(net)].eval()
 
 
 @torch.no_grad()
@@ -119,15 +124,12 @@ def connectivity(walk, net, device, position, first=0):
     """Return how strongly each character before `position` moves the log-probability of the token that stands there.
 
     Connectivity is the length of the gradient of that log-probability with respect to the character's input vector
-    (one-hot or embedding); Andreas Madsen, "Visualizing memorization in RNNs", Distill 2019.
+    (one-hot or embedding); Andreas Madsen, "Visualizing memorization in RNNs", Distill 2019. The list is None if these
+    vectors cannot be followed (made neither by `one_hot` nor by an embedding, once for each character).
 
     Args:
         position: number of the explained character, 1 to N; N is the next one, the most probable, not written yet.
         first: start at this character, from the state that was reached there; the values are the same as from 0.
-
-    Returns:
-        `position - first` lengths, or None if the model's way to make its input vectors cannot be followed (neither
-        `one_hot` nor an embedding, once for each character).
     """
     token = walk.tokens[position] if position < len(walk.tokens) else walk.logits[-1].argmax().item()
     net, inputs = _still(net), torch.tensor([walk.tokens[first:position]], device=device)

@@ -28,8 +28,7 @@ def stepper(snapshot):
     _draw_connectivity(axes, snapshot)
     axes.axvline(snapshot.num_given - 0.5, color="black", linewidth=1)
     axes.set(xlim=(-0.5, max(60, len(snapshot.characters)) + 0.5), ylim=(-3.2, 10), xticks=[])
-    num_units = snapshot.hiddens.shape[1]
-    axes.set_yticks([-2.4, -1, 5], ["connectivity", "probability", f"{num_units} hidden\nunits"])
+    axes.set_yticks([-2.4, -1, 5], ["connectivity", "probability", f"{snapshot.hiddens.shape[1]} hidden\nunits"])
     caption = "darker: more probable before it was read; moves the framed character more. Left of the line: the prefix."
     picture.text(0.115, 0.067, caption, fontsize=9, color=GREY)
     picture.text(0.115, 0.02, snapshot.loop, color=VERMILION, weight="bold")
