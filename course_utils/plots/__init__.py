@@ -28,11 +28,4 @@ from course_utils.plots.picture import (
 from course_utils.plots.ribbon import ribbon
 from course_utils.plots.sampling import cold_starts, sampling_arms, truncation_cliffs, window_lengths
 from course_utils.plots.shapes import shape_picture
-from course_utils.plots.writing import (
-    distributions,
-    fine_tunings,
-    loop_sentence,
-    prediction_steps,
-    prefix_curves,
-    readings,
-)
+from course_utils.plots.stepper import stepper

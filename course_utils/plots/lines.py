@@ -83,7 +83,8 @@ def _scale(axes, series, log):
     if 0 < len(xs) <= 10:
         axes.set_xticks(xs, [f"{x:g}" for x in xs])
     if "y" in log and (high := axes.get_ylim()[1]) < 100 * (low := axes.get_ylim()[0]):
-        round_numbers = (*range(1, 11), 15, 20, 30, 50, *(n * 10**k for k in range(2, 9) for n in (1, 2, 5)))
+        ones = range(1, 11) if high < 10 * low else (1, 2, 3, 5, 7, 10)
+        round_numbers = (*ones, 15, 20, 30, 50, *(n * 10**k for k in range(2, 9) for n in (1, 2, 5)))
         axes.set_yticks([number for number in round_numbers if low <= number <= high])
         axes.yaxis.set_major_formatter(_plain)
         axes.set_ylim(low, high)
