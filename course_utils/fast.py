@@ -49,15 +49,13 @@ class quick_layers(TorchFunctionMode):
 
 def known(X, state, weights, *settings):
     """Whether `Tanh` can answer a call of torch's primitive: all that it does not know is torch's."""
-    if not isinstance(weights, list | tuple) or not torch.is_grad_enabled():  # a packed sequence has another order
-        return False
     _, _, dropout, training, bidirectional, batch_first = settings
-    tensors = (X, state, *weights)
+    tensors = (X, state, *weights)  # of a packed sequence, whole numbers are among them
     plain = all(type(each) in (torch.Tensor, nn.Parameter) and each.dtype == torch.float32 for each in tensors)
     on_cpu = all(each.device.type == "cpu" for each in tensors) and not torch.is_autocast_enabled("cpu")
     transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
     usual = not (bidirectional or batch_first or (dropout and training) or transformed or 0 in X.shape)
-    usual = usual and not torch.compiler.is_compiling()
+    usual = usual and torch.is_grad_enabled() and not torch.compiler.is_compiling()
     return plain and on_cpu and usual and any(each.requires_grad for each in tensors)
 
 
