@@ -11,6 +11,7 @@ import os
 import queue
 import socket
 import tempfile
+import textwrap
 import threading
 import urllib.error
 import urllib.request
@@ -31,7 +32,7 @@ class DownloadError(OSError):
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text with the name to show for it and, where one was tried in vain, the text that was not to be had."""
+    """A text with the name to show for it and, where the book was tried in vain, a note that says why."""
 
     name: str
     path: Path
@@ -39,7 +40,7 @@ class Corpus:
 
     @property
     def text(self):
-        """The whole text as one string, its line ends as newlines."""
+        """The whole text, read anew each time; ValueError if the file is empty or no text in UTF-8."""
         return read_text(self.path)
 
     def __str__(self):
@@ -47,18 +48,11 @@ class Corpus:
 
 
 def find(corpus="auto"):
-    """Find a text by name or path.
-
-    Args:
-        corpus: "auto" (the book if it is cached or can be downloaded, else the story), "time_machine", "story", or the
-            path of a .txt file in UTF-8.
-
-    Returns:
-        A `Corpus`.
+    """Return a `Corpus`: "auto" (the book if it can be had, else the story), "time_machine", "story" or a .txt file.
 
     Raises:
         DownloadError: "time_machine" is neither cached nor to be downloaded.
-        FileNotFoundError, ValueError: the file is missing, empty, binary or no .txt file.
+        FileNotFoundError, ValueError: the file is missing, or no .txt file.
     """
     if corpus == "story":
         return Corpus("the course's own story", STORY_PATH)
@@ -69,7 +63,17 @@ def find(corpus="auto"):
         if path:
             return Corpus("The Time Machine, by H. G. Wells", path)
         return Corpus("the course's own story", STORY_PATH, f" ({reason})")
-    return Corpus(Path(corpus).name, _checked_path(corpus))
+    path = Path(corpus).expanduser()
+    if path.suffix.lower() != ".txt":
+        raise ValueError(f'corpus is {str(corpus)!r}; it must be "auto", "time_machine", "story" or a .txt file')
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no text file {str(corpus)!r} (looked for it at {path.absolute()})")
+    return Corpus(path.name, path)
+
+
+def wrapped(line):
+    """Break a printed line where the page of a notebook ends; paths stay in one piece."""
+    return textwrap.fill(line, 88, break_long_words=False, break_on_hyphens=False)
 
 
 def cache_path():
@@ -80,12 +84,9 @@ def cache_path():
 def download_book(timeout=5.0):
     """Return the path of The Time Machine, downloading it if it is not in the cache yet.
 
-    Args:
-        timeout: seconds after which the download is given up, name look-up included.
-
     Raises:
-        DownloadError: there is no connection, the server is too slow, what came is not the book, or the cache directory
-            cannot be written.
+        DownloadError: there is no connection, no answer within `timeout` seconds (name look-up included), what came is
+            not the book, or the cache directory cannot be written.
     """
     path = cache_path()
     if _is_book(path):
@@ -159,23 +160,8 @@ def _sha1(data):
     return hashlib.sha1(data, usedforsecurity=False).hexdigest()
 
 
-def _checked_path(corpus):
-    """Return the path of the reader's own file, or say what is wrong with it."""
-    path = Path(corpus).expanduser()
-    if path.suffix.lower() != ".txt":
-        raise ValueError(f'corpus is {str(corpus)!r}; it must be "auto", "time_machine", "story" or a .txt file')
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no text file {str(corpus)!r} (looked for it at {path.absolute()})")
-    read_text(path)
-    return path
-
-
 def read_text(path):
-    """Read a UTF-8 text, with or without a byte-order mark.
-
-    Raises:
-        ValueError: the file is empty, or not a text in UTF-8.
-    """
+    """Read a text in UTF-8, with or without a byte-order mark, its line ends as newlines."""
     data = Path(path).read_bytes()
     if not data.strip():
         raise ValueError(f"the text file {path} is empty")

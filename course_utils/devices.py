@@ -16,9 +16,6 @@ def try_gpu(i=0):
     """Return the best device there is: NVIDIA GPU number `i`, else Apple's GPU (MPS), else the CPU.
 
     For the CPU it also gives torch as many threads as pay at the moment, see `choose_threads`.
-
-    Args:
-        i: number of the NVIDIA GPU, counted from 0.
     """
     if torch.cuda.device_count() > i:
         return torch.device("cuda", i)
@@ -45,10 +42,7 @@ def choose_threads(at_most=None):
     Threads that share their cores with another program wait for each other at every step: two notebooks that train
     with two threads each on two cores can be a hundred times slower than with one each. A short measurement tells.
     Nothing is measured with a single core, and where OMP_NUM_THREADS or MKL_NUM_THREADS is set, their number stays.
-    Cost: 0.1 s with two cores, on a busy machine 0.3 s.
-
-    Args:
-        at_most: the largest number to try; by default the cores that this process may use.
+    Cost: 0.1 s with two cores, on a busy machine 0.3 s. Tries no more than `at_most`, nor than the process may use.
     """
     if any(os.environ.get(name) for name in THREAD_VARIABLES):
         return torch.get_num_threads()
@@ -101,12 +95,8 @@ def measure_threads(count, tries=3, seconds=0.05):
 class ThreadWatch:
     """Watches the speed of a training: when it collapses, fewer threads may be better, and after a while more again.
 
-    Never takes more threads than there were at the start, so that a number set by hand is a limit.
-
-    Args:
-        device: where the training computes; with anything but a CPU there is nothing to watch.
-        pause: seconds between two choices while it goes badly.
-        calm: seconds after which the larger number is tried again.
+    Never takes more threads than there were at the start, so that a number set by hand is a limit. `pause`: seconds
+    between two choices while it goes badly; `calm`: seconds after which the larger number is tried again.
     """
 
     def __init__(self, device, pause=1.0, calm=10.0):

@@ -62,12 +62,13 @@ def is_whole(value):
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def read_tokens(found):
-    """Return the tokens of a `corpora.Corpus`; raise ValueError if there are none."""
+def read_indices(found):
+    """Return the tokens of a `corpora.Corpus` as a list of indices, and their vocabulary; the file is read once."""
     tokens = tokenize(found.text)
     if not tokens:
         raise ValueError(f"{found.path} holds no letters a to z, and the course's vocabulary knows no others")
-    return tokens
+    vocab = Vocab(tokens)
+    return vocab[tokens], vocab
 
 
 def load_corpus_time_machine(max_tokens=-1, corpus="auto"):
@@ -75,19 +76,15 @@ def load_corpus_time_machine(max_tokens=-1, corpus="auto"):
 
     For the same file both are the same, token for token, as those of the book's function of this name.
     """
-    tokens = read_tokens(corpora.find(corpus))
-    vocab = Vocab(tokens)
-    indices = vocab[tokens]
+    indices, vocab = read_indices(corpora.find(corpus))
     return (indices if max_tokens < 0 else indices[:max_tokens]), vocab
 
 
 def load_data_time_machine(batch_size, num_steps, sampling="sequential", max_tokens=10_000, corpus="auto"):
-    """Return an iterable over training batches and the vocabulary; one printed line says which text is in use.
+    """Return an iterable over training batches and the vocabulary; a printed line says which text is in use.
 
     Args:
-        batch_size: B, rows of a batch.
-        num_steps: T, tokens of a window.
-        sampling: "sequential" or "random".
+        batch_size, num_steps: B rows of T tokens.
         max_tokens: training uses at most so many tokens from the start of the text (-1: all but the held-out tenth).
         corpus: "auto" (the book if it can be had, else the story), "time_machine", "story" or the path of a .txt file.
 
@@ -101,11 +98,9 @@ def load_data_time_machine(batch_size, num_steps, sampling="sequential", max_tok
     if not is_whole(max_tokens):
         raise ValueError(f"max_tokens is {max_tokens!r}; it must be a whole number, or -1 for the whole text")
     found = corpora.find(corpus)
-    tokens = read_tokens(found)
-    vocab = Vocab(tokens)
-    indices = torch.tensor(vocab[tokens])
-    training, held_out = indices.tensor_split([len(indices) - len(indices) // HELD_OUT_SHARE])
+    indices, vocab = read_indices(found)
+    training, held_out = torch.tensor(indices).tensor_split([len(indices) - len(indices) // HELD_OUT_SHARE])
     training = training if max_tokens < 0 else training[:max_tokens]
     train_iter = SeqDataLoader(training, batch_size, num_steps, sampling, held_out)
-    print(f"{found} {len(training):,} tokens to train on, {len(held_out):,} held out.")
+    print(corpora.wrapped(f"{found} {len(training):,} tokens to train on, {len(held_out):,} held out."))
     return train_iter, vocab

@@ -52,7 +52,7 @@ def _import():
         if name != "time_machine":
             return download(name, *args, **kwargs)
         found = corpora.find("auto")
-        print(found)
+        print(corpora.wrapped(str(found)))
         return str(found.path)
 
     warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True to a scalar", module="d2l")

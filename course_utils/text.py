@@ -22,10 +22,8 @@ class Vocab:
     token."""
 
     def __init__(self, tokens):
-        by_frequency = [
-            token for token, count in collections.Counter(tokens).most_common()
-        ]
-        self.idx_to_token = ["<unk>", *by_frequency]
+        by_frequency = collections.Counter(tokens).most_common()  # (token, count)
+        self.idx_to_token = ["<unk>", *(token for token, _ in by_frequency)]
         self.token_to_idx = {token: idx for idx, token in enumerate(self.idx_to_token)}
 
     def __len__(self):
@@ -47,13 +45,9 @@ def seq_data_iter_sequential(corpus, batch_size, num_steps):
     batch before stopped."""
     num_batches = (len(corpus) - 1) // (batch_size * num_steps)
     used = num_batches * batch_size * num_steps
-    offset = torch.randint(
-        len(corpus) - used, ()
-    ).item()  # so every token gets its turn
+    offset = torch.randint(len(corpus) - used, ()).item()  # each token gets its turn
     Xs = corpus[offset : offset + used].reshape(batch_size, -1)  # (B, num_batches * T)
-    Ys = corpus[offset + 1 : offset + 1 + used].reshape(
-        batch_size, -1
-    )  # labels: 1 later
+    Ys = corpus[offset + 1 : offset + used + 1].reshape(batch_size, -1)  # one later
     yield from zip(Xs.split(num_steps, dim=1), Ys.split(num_steps, dim=1), strict=True)
 
 

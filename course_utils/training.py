@@ -17,11 +17,9 @@ from course_utils.prediction import predict
 def detach(state):
     """Keep the state's values and forget how they were computed, so that backward stops
     here."""
-    return (
-        tuple(part.detach() for part in state)
-        if isinstance(state, tuple)
-        else state.detach()
-    )
+    if isinstance(state, tuple):
+        return tuple(part.detach() for part in state)
+    return state.detach()
 
 
 def train_epoch(net, train_iter, optimizer, device):

@@ -3,8 +3,7 @@
 nbval runs every cell of a notebook and fails on the cell's own error. It does not see errors in threads, in asyncio
 tasks, in `call_later` and those that ipykernel only logs, a time-out that the cell swallows, and tags that compare
 nothing. The guard listens to every message of the kernel, also to those that arrive late, and after the last cell it
-waits a moment for what is still under way. The kernel itself runs as it does in JupyterLab: nothing is switched on
-or off in it.
+waits a moment for what is still under way. The kernel itself runs as it does in JupyterLab.
 """
 
 import collections
@@ -172,8 +171,6 @@ def pytest_runtest_call(item):
         return (yield)
     kernel, number = item.parent.kernel, item.cell_num
     kernel.number = number
-    if item.options["skip"]:
-        item.raise_cell_error("tagged nbval-skip, but readers do run it")
     try:
         result = yield
     except BaseException:
@@ -181,7 +178,7 @@ def pytest_runtest_call(item):
         raise
     if item.options["check_exception"] and kernel.raised.get(number):
         kernel.errors.remove(next(error for error in reversed(kernel.errors) if error[0] == number))  # the promised one
-    found = [*swallowed_timeout(item), *empty_promises(item), *failed_commands(item), *kernel.complaints()]
+    found = [*swallowed_timeout(item), *broken_promises(item), *shell_commands(item), *kernel.complaints()]
     if found:
         item.raise_cell_error("\n".join(found))
     return result
@@ -192,46 +189,21 @@ def swallowed_timeout(item):
         yield f"ran longer than {item.config.option.nbval_cell_timeout:g} s and swallowed the interruption"
 
 
-def empty_promises(item):
-    """Complain of tags that promise a test and then test nothing."""
-    stored = item.cell.outputs
+def broken_promises(item):
+    """Complain of a promised error that does not come or is another one; tests/test_notebooks.py sees to other tags."""
     if item.options["check_exception"]:
         raised = item.parent.kernel.raised.get(item.cell_num)
-        promised = [output.ename for output in stored if output.output_type == "error"]
+        promised = [output.ename for output in item.cell.outputs if output.output_type == "error"]
         if raised is None:
             yield "tagged raises-exception, but raised nothing"
         elif promised != [raised]:
             yield f"raised {raised}, but stored is {promised}; run `make notebooks`"
-    if item.options["check"] and not item.parent.compare_outputs:  # asked for by a tag, not by nbval's strict mode
-        if item.cell.execution_count is None:
-            yield "tagged nbval-check-output, but stored unexecuted; run `make notebooks`"
-        elif not any(comparable(output, item.parent.skip_compare) for output in stored):
-            yield "tagged nbval-check-output, but nothing is stored that can be compared"
 
 
-def comparable(output, skipped):
-    """Whether nbval finds text in a stored output to compare with."""
-    if output.output_type == "stream":
-        return output.text.strip() != ""
-    return output.output_type == "error" or any(kind not in skipped for kind in output.data)
-
-
-def failed_commands(item):
-    """Complain of a shell command that fails, or whose failure nobody could see."""
-    source = TransformerManager().transform_cell(item.cell.source)
-    if "get_ipython().getoutput(" in source or source.count("get_ipython().system(") > 1:
-        yield "has shell commands whose failure nobody sees; one `!command` a cell, or subprocess.run(..., check=True)"
-    elif "get_ipython().system(" in source and (code := exit_code(item.parent.kernel)) != "0":
-        yield f"its shell command failed with exit code {code}"
-
-
-def exit_code(kernel):
-    """Ask the kernel how the last `!command` ended."""
-    message_id = kernel.kc.execute("", silent=True, user_expressions={"code": "_exit_code"})
-    while True:
-        reply = RunningKernel.get_message(kernel, "shell", timeout=10)
-        if reply["parent_header"].get("msg_id") == message_id:
-            return reply["content"]["user_expressions"]["code"]["data"]["text/plain"]
+def shell_commands(item):
+    """Complain of `!command`: nobody would see it fail."""
+    if re.search(r"get_ipython\(\)\.(system|getoutput)\(", TransformerManager().transform_cell(item.cell.source)):
+        yield "has a shell command whose failure nobody sees; use subprocess.run(..., check=True)"
 
 
 def pytest_report_header(config):

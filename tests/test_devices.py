@@ -36,40 +36,6 @@ def machine(monkeypatch):
     return pretend
 
 
-@pytest.mark.parametrize(
-    ("gpus", "mps", "i", "expected"),
-    [
-        (0, False, 0, "cpu"),
-        (0, True, 0, "mps"),
-        (1, False, 0, "cuda:0"),
-        (2, True, 1, "cuda:1"),
-        (1, False, 1, "cpu"),
-        (1, True, 1, "mps"),
-    ],
-)
-def test_try_gpu(machine, gpus, mps, i, expected):
-    machine(gpus, mps)
-    assert try_gpu(i) == torch.device(expected)
-    assert isinstance(try_gpu(i), torch.device)
-
-
-def test_the_device_of_this_machine_computes():
-    assert (torch.ones(2, device=try_gpu()) + 1).sum().item() == 4
-
-
-def test_describe(machine, monkeypatch):
-    machine(gpus=2)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    assert devices.describe(torch.device("cpu")) == devices.describe("cpu") == "cpu (2 threads)"
-    assert devices.describe(torch.device("cuda", 1)) == devices.describe("cuda:1") == "cuda:1 (GPU number 1)"
-    assert devices.describe("mps") == "mps"
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert devices.describe("cpu") == "cpu (1 thread)"
-
-
-# The number of threads
-
-
 @pytest.fixture
 def cores(monkeypatch):
     """A function that pretends to a number of cores, each count with its measured (seconds, share)."""
@@ -84,56 +50,73 @@ def cores(monkeypatch):
     return pretend
 
 
-FREE = {1: (8, 1), 2: (5, 1), 4: (3, 1), 6: (2.9, 1), 8: (2.5, 1)}
+FREE = {1: (8, 1), 2: (5, 1), 4: (3, 1), 8: (2.5, 1)}
 
 
 @pytest.mark.parametrize(
-    ("count", "measured", "expected"),
+    ("gpus", "mps", "i", "expected"),
     [
-        (2, FREE, 2),
-        (4, FREE, 4),
-        (6, FREE, 4),  # two more threads that gain 3 % are not worth their cores
-        (8, FREE, 8),
-        (2, {1: (8, 1), 2: (7.5, 1)}, 1),
-        (2, {1: (8, 1), 2: (5, 0.8)}, 1),  # fast for a moment, but in somebody's company
-        (4, {1: (8, 1), 2: (5, 0.7), 4: (3, 0.99)}, 4),
-        (2, {1: (8, 0.5), 2: (4, 0.5)}, 1),
+        (0, False, 0, "cpu"),
+        (0, True, 0, "mps"),
+        (1, False, 0, "cuda:0"),
+        (2, True, 1, "cuda:1"),
+        (1, False, 1, "cpu"),
+        (1, True, 1, "mps"),
     ],
 )
-def test_a_thread_must_be_undisturbed_and_earn_its_core(cores, count, measured, expected):
-    cores(count, measured)
+def test_try_gpu_takes_the_best_and_chooses_threads_for_a_cpu_only(machine, cores, gpus, mps, i, expected):
+    asked = cores(2, FREE)
+    machine(gpus, mps)
+    assert try_gpu(i) == torch.device(expected)
+    assert bool(asked) == (expected == "cpu")
+
+
+def test_the_device_of_this_machine_computes():
+    assert (torch.ones(2, device=try_gpu()) + 1).sum().item() == 4
+
+
+def test_describe(machine, monkeypatch):
+    machine(gpus=2)
+    assert devices.describe(torch.device("cuda", 1)) == devices.describe("cuda:1") == "cuda:1 (GPU number 1)"
+    assert devices.describe("mps") == "mps"
+    for count, words in ((1, "cpu (1 thread)"), (2, "cpu (2 threads)")):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
+        assert devices.describe("cpu") == devices.describe(torch.device("cpu")) == words
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        ({1: (8, 1), 2: (5, 1)}, 2),
+        ({1: (8, 1), 2: (5, 1), 4: (3, 1), 6: (2.9, 1)}, 4),  # two more threads that gain 3 % are not worth their cores
+        (FREE, 8),
+        ({1: (8, 1), 2: (7.5, 1)}, 1),
+        ({1: (8, 1), 2: (5, 0.8)}, 1),  # fast for a moment, but in somebody's company
+        ({1: (8, 1), 2: (5, 0.7), 4: (3, 0.99)}, 4),
+        ({1: (8, 0.5), 2: (4, 0.5)}, 1),
+    ],
+)
+def test_a_thread_must_be_undisturbed_and_earn_its_core(cores, measured, expected):
+    cores(max(measured), measured)
     assert choose_threads() == torch.get_num_threads() == expected
 
 
-def test_one_core_is_not_measured(cores):
-    asked = cores(1, {})
-    assert choose_threads() == torch.get_num_threads() == 1
-    assert asked == []
-
-
-def test_at_most(cores):
-    asked = cores(8, FREE)
-    assert choose_threads(2) == 2
-    assert asked == [1, 2]
-
-
-@pytest.mark.parametrize("name", devices.THREAD_VARIABLES)
-def test_the_usual_variables_decide(cores, monkeypatch, name):
-    asked = cores(8, FREE)
-    monkeypatch.setenv(name, "3")
+@pytest.mark.parametrize(
+    ("count", "at_most", "variable", "asked", "chosen"),
+    [
+        (1, None, None, [], 1),  # nothing to choose
+        (8, 2, None, [1, 2], 2),
+        (8, None, "OMP_NUM_THREADS", [], 3),  # whoever set it has decided
+        (8, None, "MKL_NUM_THREADS", [], 3),
+    ],
+)
+def test_what_limits_the_choice(cores, monkeypatch, count, at_most, variable, asked, chosen):
+    measured = cores(count, FREE)
     torch.set_num_threads(3)
-    assert choose_threads() == torch.get_num_threads() == 3
-    assert asked == []
-
-
-def test_try_gpu_chooses_threads_for_a_cpu_only(machine, cores):
-    asked = cores(2, FREE)
-    machine(gpus=1)
-    try_gpu()
-    assert asked == []
-    machine()
-    try_gpu()
-    assert torch.get_num_threads() == 2
+    if variable:
+        monkeypatch.setenv(variable, "3")
+    assert choose_threads(at_most) == torch.get_num_threads() == chosen
+    assert measured == asked
 
 
 def test_available_cores_are_cut_to_the_quota(monkeypatch):
@@ -161,44 +144,23 @@ def test_quota(tmp_path, files, expected):
     assert quota(tmp_path) == expected
 
 
-COMPANY = """
-import os, sys, time
-os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:2])
-import torch
-torch.set_num_threads({threads})
-state, weight, end = torch.ones(32, 256), torch.eye(256), time.monotonic() + 120
-print("ready", flush=True)
-while time.monotonic() < end:
-    state = torch.tanh(state @ weight)
-"""
-CHOOSE = """
-import os
-os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:2])
-from course_utils.devices import choose_threads
-print([choose_threads() for _ in range(3)])
-"""
+TWO_CORES = "import os\nos.sched_setaffinity(0, list(os.sched_getaffinity(0))[:2])\nfrom course_utils import devices\n"
+COMPANY = "print('ready', flush=True)\nwhile True:\n    devices.measure_threads({threads})"
+CHOOSE = "print([devices.choose_threads() for _ in range(3)])"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_beside_another_training_one_thread_is_chosen(threads):
-    company = subprocess.Popen(
-        [sys.executable, "-c", COMPANY.format(threads=threads)], stdout=subprocess.PIPE, text=True
-    )
+    command, where = [sys.executable, "-c"], {"cwd": Path(__file__).parents[1], "text": True}
+    company = subprocess.Popen([*command, TWO_CORES + COMPANY.format(threads=threads)], stdout=subprocess.PIPE, **where)
     try:
         assert company.stdout.readline() == "ready\n"
-        command = [sys.executable, "-c", CHOOSE]
-        chosen = subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=100, cwd=Path(__file__).parents[1]
-        )
-        assert chosen.stdout.strip() == "[1, 1, 1]"
+        assert subprocess.check_output([*command, TWO_CORES + CHOOSE], timeout=100, **where) == "[1, 1, 1]\n"
         assert company.poll() is None, "nobody was there"
     finally:
         company.kill()
         company.communicate()
-
-
-# The watch over a training
 
 
 @pytest.fixture
@@ -215,18 +177,14 @@ def choices(monkeypatch):
     return calls, plan
 
 
-def test_a_steady_training_is_left_alone(choices):
-    watch = ThreadWatch("cpu")
-    for speed in (100, 120, 90, 61, 119):
-        watch.see(speed)
-    assert choices[0] == []
-
-
 def test_a_collapse_asks_for_fewer_threads_but_not_at_every_epoch(choices):
     calls, plan = choices
     plan += [2, 1]
     watch = ThreadWatch("cpu", pause=0.1)
-    for speed in (100, 120, 20, 20, 20):
+    for speed in (100, 120, 90, 61, 119):
+        watch.see(speed)
+    assert calls == []  # steady enough
+    for speed in (20, 20, 20):
         watch.see(speed)
     assert calls == [2]
     time.sleep(0.11)

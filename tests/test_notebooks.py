@@ -1,5 +1,6 @@
 """How the notebooks are stored and written: what a reader on GitHub sees, before anything runs."""
 
+import itertools
 import re
 import statistics
 from urllib.parse import unquote
@@ -16,6 +17,11 @@ MACHINE = re.compile(
     r"|Looking in indexes|://[^/\s]*(?:pypi|artifactory|nexus|mirror|proxy)"
 )
 BYTES = 600_000
+CODE_COLUMNS, PRINTED_COLUMNS = (
+    88,
+    100,
+)  # what a page shows beside an open file browser; a printed line scrolls a little
+TAUGHT = [FOLDER.parent / "course_utils" / f"{name}.py" for name in ("models", "prediction", "text", "training")]
 
 
 def code(notebook):
@@ -62,9 +68,7 @@ def names_no_machine(notebook, folder):
 
 def readable(output):
     """All text of an output, without colours: printed, error, and every textual form of what was displayed."""
-    data = [
-        text for kind, text in output.get("data", {}).items() if kind.startswith("text/") or kind == "image/svg+xml"
-    ]
+    data = [text for kind, text in output.get("data", {}).items() if kind.startswith(("text/", "image/svg"))]
     text = "\n".join([output.get("text", ""), output.get("evalue", ""), *output.get("traceback", []), *data])
     return re.sub(r"\x1b\[[\d;]*m", "", text)
 
@@ -86,6 +90,23 @@ def has_short_cells(notebook, folder):
         yield f"a code cell has {max(lines)} lines; at most 40"
     if min(lines) == 0:
         yield "a code cell is empty"
+
+
+def fits_the_page(notebook, folder):
+    for number, cell in enumerate(code(notebook)):
+        yield from (f"Cell {number} is too wide: {line}" for line in too_wide(cell.source, CODE_COLUMNS))
+    for number, _, output in outputs(notebook):
+        yield from (f"Cell {number} prints too wide: {line}" for line in too_wide(printed(output), PRINTED_COLUMNS))
+
+
+def too_wide(text, columns):
+    return [line for line in text.splitlines() if len(line) > columns]
+
+
+def printed(output):
+    """The text of an output that a reader sees as text: not that beside a picture or a widget, and no traceback."""
+    data = output.get("data", {})
+    return output.get("text", "") or (data["text/plain"] if list(data) == ["text/plain"] else "")
 
 
 def explains_its_cells(notebook, folder):
@@ -120,18 +141,17 @@ def has_living_links(notebook, folder):
 
 
 def opens_with_title_time_and_prerequisites(notebook, folder):
-    opening = []
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            break
-        opening.append(cell.source)
-    opening = "\n".join(opening)
-    if not opening.startswith("# "):
-        yield "does not begin with a title"
-    needed = {"time": r"\d+ (minutes|hours)", "prerequisites": "rerequisites", "dimensions": "imension key"}
-    for word, pattern in needed.items():
-        if not re.search(pattern, opening):
-            yield f"says nothing of {word} before its first code cell"
+    cells = itertools.takewhile(lambda cell: cell.cell_type == "markdown", notebook.cells)
+    text = "\n".join(cell.source for cell in cells)
+    needed = {
+        "title": r"\A# ",
+        "time": r"\d+ (minutes|hours)",
+        "prerequisites": "rerequisites",
+        "dimensions": "ension key",
+    }
+    yield from (
+        f"says nothing of {word} before its first code cell" for word in needed if not re.search(needed[word], text)
+    )
 
 
 def closes_with_what_we_saw(notebook, folder):
@@ -141,40 +161,7 @@ def closes_with_what_we_saw(notebook, folder):
         yield "does not end with a link to the next notebook"
 
 
-CHECKS = [
-    is_stored_as_the_tool_stores,
-    was_executed_from_top_to_bottom,
-    has_no_error_but_the_promised_ones,
-    names_no_machine,
-    loads_nothing_from_the_network,
-    has_short_cells,
-    explains_its_cells,
-    shows_something_beside_every_widget,
-    checks_only_what_it_stores,
-    has_living_links,
-    opens_with_title_time_and_prerequisites,
-    closes_with_what_we_saw,
-]
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=[check.__name__ for check in CHECKS])
-@pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
-def test_notebook(path, check):
-    found = list(check(nbformat.read(path, as_version=4), path.parent))
-    if found:
-        pytest.fail("\n".join(f"{path.name} {sentence}" for sentence in found), pytrace=False)
-
-
-@pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
-def test_notebook_is_small_enough_for_github_to_show(path):
-    assert path.stat().st_size < BYTES
-
-
-def test_there_are_notebooks():
-    assert "00_start_here.ipynb" in [path.name for path in PATHS]
-
-
-# The checks themselves, on a made-up notebook and its broken versions.
+# A made-up notebook, and how each check must be broken in it.
 
 OPENING = "# Title\n\n**Time:** about 40 minutes. **Prerequisites:** none.\n\n**Dimension key:** **T** time steps."
 CLOSING = "## What we saw\n\n- Much.\n\nNext: [01](01.ipynb#top) and [elsewhere](https://example.org/x)"
@@ -192,53 +179,79 @@ def good():
     return nbformat.from_dict(new_notebook(cells=cells, metadata=store_notebooks.NOTEBOOK_METADATA))
 
 
-def put(notebook, place, **changes):
-    notebook.cells[place].update(changes)
+def put(place, **changes):
+    return lambda notebook: notebook.cells[place].update(changes)
 
 
 def printing(text):
-    return {"outputs": [nbformat.from_dict({"output_type": "stream", "name": "stdout", "text": text})]}
+    return put(1, outputs=[nbformat.from_dict({"output_type": "stream", "name": "stdout", "text": text})])
 
 
-def showing(**data):
-    return {"outputs": [nbformat.from_dict({"output_type": "display_data", "metadata": {}, "data": data})]}
+def showing(kind, text):
+    return put(1, outputs=[nbformat.from_dict({"output_type": "display_data", "metadata": {}, "data": {kind: text}})])
+
+
+def text(old, new, place=0):
+    return put(place, source={0: OPENING, 3: CLOSING}[place].replace(old, new))
 
 
 WORKSPACE = "/" + "work/main"  # in two pieces: no file of the project names a machine's folder
 BREAKS = [
     (is_stored_as_the_tool_stores, lambda nb: nb.metadata.update(widgets={})),
     (is_stored_as_the_tool_stores, lambda nb: nb.cells[1].metadata.update(execution={})),
-    (was_executed_from_top_to_bottom, lambda nb: put(nb, 1, execution_count=None)),
+    (was_executed_from_top_to_bottom, put(1, execution_count=None)),
     (was_executed_from_top_to_bottom, lambda nb: nb.cells.insert(1, nb.cells.pop(2))),
-    (has_no_error_but_the_promised_ones, lambda nb: put(nb, 1, outputs=[new_output("error", ename="E", evalue="")])),
-    (names_no_machine, lambda nb: put(nb, 1, source=f"open('{WORKSPACE}/a.txt')")),
-    (names_no_machine, lambda nb: put(nb, 1, **printing(f"saved in {WORKSPACE}"))),
-    (names_no_machine, lambda nb: put(nb, 1, **printing(f"File \x1b[32m{WORKSPACE}/a.py\x1b[0m"))),
-    (names_no_machine, lambda nb: put(nb, 1, **printing("C:\\Users\\me"))),
-    (names_no_machine, lambda nb: put(nb, 1, **printing("~/.venv/lib/python3.11/site-packages/torch"))),
-    (names_no_machine, lambda nb: put(nb, 1, **printing("from https://pypi.example.org/simple"))),
-    (names_no_machine, lambda nb: put(nb, 1, **showing(**{"text/html": f"<b>{WORKSPACE}</b>"}))),
-    (
-        loads_nothing_from_the_network,
-        lambda nb: put(nb, 1, **showing(**{"text/html": '<script src="https://cdn/x.js">'})),
-    ),
-    (has_short_cells, lambda nb: put(nb, 1, source="x = 1\n" * 41)),
-    (has_short_cells, lambda nb: put(nb, 1, source="x = 1\n" * 21)),
-    (has_short_cells, lambda nb: put(nb, 1, source="x = 1\n" * 10)),
-    (has_short_cells, lambda nb: put(nb, 1, source="\n")),
+    (has_no_error_but_the_promised_ones, put(1, outputs=[new_output("error", ename="E", evalue="")])),
+    (names_no_machine, put(1, source=f"open('{WORKSPACE}/a.txt')")),
+    (names_no_machine, printing(f"saved in {WORKSPACE}")),
+    (names_no_machine, printing(f"File \x1b[32m{WORKSPACE}/a.py\x1b[0m")),
+    (names_no_machine, printing("C:\\Users\\me")),
+    (names_no_machine, printing("~/.venv/lib/python3.11/site-packages/torch")),
+    (names_no_machine, printing("from https://pypi.example.org/simple")),
+    (names_no_machine, showing("text/html", f"<b>{WORKSPACE}</b>")),
+    (loads_nothing_from_the_network, showing("text/html", "<img src='//cdn/x.js'>")),
+    (has_short_cells, put(1, source="x = 1\n" * 41)),
+    (has_short_cells, put(1, source="x = 1\n" * 21)),
+    (has_short_cells, put(1, source="x = 1\n" * 10)),
+    (has_short_cells, put(1, source="\n")),
+    (fits_the_page, put(1, source="x = 1\n" + "x" * 89)),
+    (fits_the_page, printing("a line\n" + "x" * 101)),
+    (fits_the_page, showing("text/plain", "x" * 101)),
     (explains_its_cells, lambda nb: nb.cells.extend([new_code_cell("1")] * 6)),
     (explains_its_cells, lambda nb: nb.cells.extend([new_markdown_cell("a")] * 6)),
     (shows_something_beside_every_widget, lambda nb: nb.cells[2].outputs[0].data.pop("image/png")),
-    (checks_only_what_it_stores, lambda nb: put(nb, 1, outputs=[])),
+    (checks_only_what_it_stores, put(1, outputs=[])),
     (checks_only_what_it_stores, lambda nb: nb.cells[1].metadata.update(tags=["nbval-chek-output"])),
-    (has_living_links, lambda nb: put(nb, 0, source=OPENING + "[gone](gone.ipynb)")),
-    (has_living_links, lambda nb: put(nb, 0, source=OPENING + '<img src="gone.png">')),
-    (opens_with_title_time_and_prerequisites, lambda nb: put(nb, 0, source=OPENING.replace("# Title", "Title"))),
-    (opens_with_title_time_and_prerequisites, lambda nb: put(nb, 0, source=OPENING.replace("40 minutes", "long"))),
-    (opens_with_title_time_and_prerequisites, lambda nb: put(nb, 0, source=OPENING.replace("Prerequisites", "Tools"))),
-    (closes_with_what_we_saw, lambda nb: put(nb, 3, source=CLOSING.replace("saw", "did"))),
-    (closes_with_what_we_saw, lambda nb: put(nb, 3, source=CLOSING.replace("01.ipynb#top", "x"))),
+    (has_living_links, text("# Title", "# [gone](gone.ipynb)")),
+    (has_living_links, text("# Title", '# <img src="gone.png">')),
+    (opens_with_title_time_and_prerequisites, text("# Title", "Title")),
+    (opens_with_title_time_and_prerequisites, text("40 minutes", "long")),
+    (opens_with_title_time_and_prerequisites, text("Prerequisites", "Tools")),
+    (closes_with_what_we_saw, text("saw", "did", 3)),
+    (closes_with_what_we_saw, text("01.ipynb#top", "x", 3)),
 ]
+
+
+CHECKS = list(dict.fromkeys(check for check, _ in BREAKS))  # no check that was not seen red
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=[check.__name__ for check in CHECKS])
+@pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
+def test_notebook(path, check):
+    found = list(check(nbformat.read(path, as_version=4), path.parent))
+    if found:
+        pytest.fail("\n".join(f"{path.name} {sentence}" for sentence in found), pytrace=False)
+
+
+def test_notebooks_are_small_enough_for_github_to_show():
+    sizes = {path.name: path.stat().st_size for path in PATHS}
+    assert "00_start_here.ipynb" in sizes
+    assert {name: size for name, size in sizes.items() if size >= BYTES} == {}
+
+
+@pytest.mark.parametrize("path", TAUGHT, ids=lambda path: path.stem)
+def test_what_the_package_teaches_is_as_narrow_as_a_cell(path):
+    assert too_wide(path.read_text(encoding="utf-8"), CODE_COLUMNS) == []
 
 
 @pytest.fixture
@@ -257,7 +270,3 @@ def test_a_broken_notebook_is_red(check, break_it, folder):
     notebook = good()
     break_it(notebook)
     assert list(check(notebook, folder))
-
-
-def test_every_check_was_seen_red():
-    assert {check for check, _ in BREAKS} == set(CHECKS)

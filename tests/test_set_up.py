@@ -7,6 +7,7 @@ so that nothing is downloaded; one test runs the real pip against an index that 
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parent.parent
+TORCH = re.search(r'"(torch==[\d.]+)"', (PROJECT / "pyproject.toml").read_text())[1]
 COPIED = ["pyproject.toml", "requirements.lock", "requirements-test.lock", "tools/set_up.py"]
 PIP = """
 import json, os, signal, sys
@@ -98,46 +100,36 @@ def test_an_old_python_can_read_the_script():
     ast.parse((PROJECT / "tools" / "set_up.py").read_text(encoding="ascii"), feature_version=(3, 7))
 
 
-MISSING = {
-    "a new enough Python": (
-        "import sys; sys.version_info = (3, 9, 2)",
-        "Python 3.9 is too old, 3.11 or newer is needed",
-    ),
-    "venv": ("import sys; sys.modules['ensurepip'] = None", "sudo apt install python3"),
-    "disk": (
-        free_disk(1),
-        "1.0 GiB of disk are free",
-    ),
-    "the right to write": ("import os; os.access = lambda *arguments: False", "no right to write here"),
-}
-
-
-@pytest.mark.parametrize(("patch", "words"), MISSING.values(), ids=MISSING)
+@pytest.mark.parametrize(
+    ("patch", "words"),
+    {
+        "import sys; sys.version_info = (3, 9, 2)": "Python 3.9 is too old, 3.11 or newer is needed",
+        "import sys; sys.modules['ensurepip'] = None": "sudo apt install python3",
+        free_disk(1): "1.0 GiB of disk are free",
+        "import os; os.access = lambda *arguments: False": "no right to write here",
+    }.items(),
+)
 def test_what_is_missing_is_said_before_anything_is_made(project, patch, words):
     assert words in sentence(project.set_up(patch=patch))
     assert not (project.root / ".venv").exists()
     assert project.pip_calls() == []
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_of_someone_else(project):
-    project.root.chmod(0o555)
-    assert "no right to write here" in sentence(project.set_up())
-
-
-COMPLAINTS = {
-    "ERROR: Could not install packages: [Errno 28] No space left on device": "the disk or the temporary",
-    "ERROR: [Errno 122] Disk quota exceeded": "the disk or the temporary",
-    "ERROR: [Errno 13] Permission denied: 'site-packages'": "no right to write",
-    "WARNING: Retrying after NameResolutionError: Failed to resolve 'pypi.org'": "index cannot be reached",
-    "ERROR: No matching distribution found for torch==2.13.0": "was not found",
-    "ERROR: something new": "'-m pip' ended with exit code 1; its own message stands above",
-}
-
-
-@pytest.mark.parametrize(("complaint", "words"), COMPLAINTS.items())
-def test_what_pip_complains_about_becomes_a_sentence(project, complaint, words):
-    result = project.set_up(PIP_FAILS_ON="-r", PIP_COMPLAINT=complaint)
+@pytest.mark.parametrize(
+    ("complaint", "words"),
+    {
+        "ERROR: Could not install packages: [Errno 28] No space left on device": "the disk or the temporary",
+        "ERROR: [Errno 122] Disk quota exceeded": "the disk or the temporary",
+        "ERROR: [Errno 13] Permission denied: 'site-packages'": "no right to write",
+        "WARNING: Retrying after NameResolutionError: Failed to resolve 'pypi.org'": "index cannot be reached",
+        "ERROR: No matching distribution found for jupyterlab==4.6.6": "was not found",
+        "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.": "is not the one in the lock file",
+        "ERROR: something new": "'-m pip' ended with exit code 1; its own message stands above",
+    }.items(),
+)
+@pytest.mark.parametrize("step", ["--require-hashes", "-e"])
+def test_what_pip_complains_about_becomes_a_sentence(project, complaint, words, step):
+    result = project.set_up(PIP_FAILS_ON=step, PIP_COMPLAINT=complaint)
     assert words in sentence(result)
     assert complaint in result.stderr
     assert not list(project.root.glob(".venv/*.stamp"))
@@ -160,10 +152,12 @@ def test_no_network(project):
 
 def test_the_second_start_installs_nothing(project):
     result = succeeded(project.set_up())
-    assert "installing the pins of requirements.lock" in result.stdout
+    assert "installing the pins of requirements.lock (CPU build" in result.stdout
     calls = project.pip_calls()
-    assert calls[-2][-2:] == ["-r", str(project.root / "requirements.lock")]
+    assert calls[0][-3:] == ["--require-hashes", "-r", str(project.root / "requirements.lock")]
     assert calls[-1][-2:] == ["-e", str(project.root)]
+    settings = json.loads((project.root / ".venv/etc/jupyter/labconfig/page_config.json").read_text())
+    assert settings["disabledExtensions"] == {"@jupyterlab/apputils-extension:announcements": True}  # no question
     assert succeeded(project.set_up()).stdout == ""
     assert project.pip_calls() == calls
 
@@ -179,28 +173,19 @@ def test_the_course_is_ready_where_the_tests_are_but_not_the_reverse(project):
     assert len(project.pip_calls()) == calls
 
 
-def test_a_changed_lock_and_a_moved_folder_are_installed_anew(project):
+def test_a_changed_lock_and_a_moved_folder_are_installed_anew_also_after_a_failure(project):
+    lock = project.root / "requirements.lock"
+    earlier = lock.read_text()
     succeeded(project.set_up())
-    with (project.root / "requirements.lock").open("a") as lock:
-        lock.write("one-more==1.0\n")
+    lock.write_text(earlier + "one-more==1.0\n")
+    sentence(project.set_up(PIP_FAILS_ON="-r"))
+    lock.write_text(earlier)  # the change that failed must not be taken for the earlier state
     calls = len(project.pip_calls())
     succeeded(project.set_up())
     assert len(project.pip_calls()) > calls
     project.root = project.root.rename(project.root.with_name("moved"))
     succeeded(project.set_up())
     assert project.pip_calls()[-1][-1] == str(project.root)
-
-
-def test_a_change_that_failed_is_not_taken_for_the_earlier_state(project):
-    succeeded(project.set_up())
-    lock = project.root / "requirements.lock"
-    earlier = lock.read_text()
-    lock.write_text(earlier + "one-more==1.0\n")
-    sentence(project.set_up(PIP_FAILS_ON="-r"))
-    lock.write_text(earlier)
-    calls = len(project.pip_calls())
-    succeeded(project.set_up())
-    assert len(project.pip_calls()) > calls
 
 
 def test_an_interrupted_run_goes_on_at_the_next_call(project):
@@ -223,45 +208,24 @@ def test_a_broken_environment_is_repaired(project, broken):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the default index has the right build")
-def test_linux_without_a_gpu_asks_the_cpu_index_first(project):
-    result = succeeded(project.set_up())
-    first = project.pip_calls()[0]
-    assert any(argument.endswith("/whl/cpu") for argument in first)
-    assert first[-1].startswith("torch==")
-    assert "CPU build" in result.stdout
-    assert "larger build" not in result.stdout
+@pytest.mark.parametrize("silent", [False, True])
+def test_linux_without_a_gpu_takes_torch_from_the_cpu_index_unless_it_is_silent(project, silent):
+    result = succeeded(project.set_up(PIP_FAILS_ON="--index-url" if silent else "nothing"))
+    _, from_cpu_index, torch, _ = project.pip_calls()
+    assert any(argument.endswith("/whl/cpu") for argument in from_cpu_index)
+    assert from_cpu_index[-1] == torch[-1] == TORCH
+    assert ("the default index may send a larger build" in result.stdout) == silent
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the default index has the right build")
-def test_a_silent_cpu_index_is_replaced_by_the_default_one(project):
-    result = succeeded(project.set_up(PIP_FAILS_ON="--index-url"))
-    assert "the default index may send a larger build" in result.stdout
-    assert len(project.pip_calls()) == 3
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the default index has the right build")
-def test_with_an_nvidia_gpu_the_default_index_sends_the_cuda_build(project):
+@pytest.mark.parametrize(("patch", "build"), [("", "CUDA"), ("import sys; sys.platform = 'darwin'", "CPU")])
+def test_a_mac_and_a_machine_with_an_nvidia_gpu_take_torch_from_the_default_index(project, patch, build):
     project.nvidia_smi("echo 'GPU 0: a fast one'")
-    result = succeeded(project.set_up())
-    assert "CUDA build" in result.stdout
+    assert f"{build} build" in succeeded(project.set_up(patch=patch)).stdout
     assert not any("--index-url" in call for call in project.pip_calls())
+    assert project.pip_calls()[1][-1] == TORCH
 
 
-def test_a_mac_takes_the_default_index(project):
-    succeeded(project.set_up(patch="import sys; sys.platform = 'darwin'"))
-    assert not any("--index-url" in call for call in project.pip_calls())
-
-
-def test_jupyterlab_does_not_ask_about_news(project):
-    succeeded(project.set_up())
-    settings = json.loads((project.root / ".venv/etc/jupyter/labconfig/page_config.json").read_text())
-    assert settings["disabledExtensions"] == {"@jupyterlab/apputils-extension:announcements": True}
-
-
-def test_a_wrong_call_says_how_to_call_it(project):
+def test_a_wrong_call_and_any_other_fault_of_the_system_are_named(project):
     assert "requirements.lock" in sentence(project.set_up("requirements.txt"))
-
-
-def test_any_other_fault_of_the_system_is_named(project):
     (project.root / "pyproject.toml").unlink()
     assert "No such file or directory" in sentence(project.set_up())

@@ -5,7 +5,6 @@ import io
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -51,13 +50,16 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
     nbformat.write(made_up(*SOURCES.values()), folder / "good.ipynb")
     nbformat.write(made_up("print('fine')", "1 / 0"), folder / "bad.ipynb")
-    shows_only = (
-        "import ipywidgets\nbutton = ipywidgets.Button()\nbutton.on_click(lambda button: 1 / 0)\nbutton.click()"
-    )
-    nbformat.write(made_up(shows_only), folder / "callback.ipynb")
+    click = "import ipywidgets\nbutton = ipywidgets.Button()\nbutton.on_click(lambda button: 1 / 0)\nbutton.click()"
+    nbformat.write(made_up(click), folder / "callback.ipynb")
     ran = run(*sorted(folder.glob("*.ipynb")))
     (folder / "printed.txt").write_text(f"{ran.returncode}\n{ran.stdout}\n{ran.stderr}", encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="module")
+def printed(folder):
+    return (folder / "printed.txt").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -67,59 +69,45 @@ def stored(folder):
     return {name: cell.outputs for name, cell in zip(SOURCES, cells, strict=True)}
 
 
-def test_seconds_and_memory_are_printed_for_each_notebook(folder):
-    printed = (folder / "printed.txt").read_text(encoding="utf-8")
+def test_seconds_and_memory_are_printed_for_each_notebook(printed):
     for name in ("good", "bad", "callback"):
         assert 10 < int(re.search(rf"{name}.ipynb: \d+ s, (\d+) MB at most", printed)[1]) < 10_000
 
 
-def test_a_notebook_with_an_error_is_refused_and_left_alone(folder):
-    printed = (folder / "printed.txt").read_text(encoding="utf-8")
+def test_a_notebook_with_an_error_is_refused_and_left_alone(folder, printed):
     assert printed.startswith("1\n")
     assert printed.count("not stored") == 2
     assert "ZeroDivisionError" in printed
     for name in ("bad", "callback"):
         cells = nbformat.read(folder / f"{name}.ipynb", as_version=4).cells[1:]
-        assert [cell.execution_count for cell in cells] == [None] * len(cells)
+        assert {cell.execution_count for cell in cells} == {None}
 
 
-def test_cells_are_numbered_from_1_and_metadata_is_the_same_everywhere(folder):
+def test_numbers_metadata_and_text_are_the_same_everywhere(folder):
     notebook = nbformat.read(folder / "good.ipynb", as_version=4)
     assert [cell.execution_count for cell in notebook.cells[1:]] == list(range(1, len(SOURCES) + 1))
     assert notebook.metadata == store_notebooks.NOTEBOOK_METADATA
     assert [dict(cell.metadata) for cell in notebook.cells if cell.metadata] == [{"tags": ["raises-exception"]}]
-
-
-def test_stored_text_is_readable_in_git(folder):
     text = (folder / "good.ipynb").read_text(encoding="utf-8")
     assert text.startswith('{\n "cells": [')
-    assert text.endswith("}\n")
-    assert not text.endswith("\n\n")
-    assert str(Path(sys.prefix)) not in text
-    assert "ipykernel_" not in text
+    assert re.search(r"\S\n\Z", text)
+    assert not re.search(rf"{re.escape(sys.prefix)}|ipykernel_", text)
 
 
-def test_progress_keeps_its_last_line(stored):
+def test_progress_keeps_its_last_line_and_a_display_its_last_picture_also_if_a_task_drew_it_late(stored):
     assert [output.text for output in stored["progress"]] == ["done 3\n"]
-
-
-def test_a_display_is_stored_with_its_last_picture_also_if_a_task_drew_it_late(stored):
     before, picture, after = stored["live"]
     assert picture.data["text/plain"] == "'last picture'"
     assert (before.text, after.text) == ("before\n", "after\n")  # in the order in which they were shown
     assert stored["update"] == []
-
-
-def test_what_a_task_prints_late_is_stored(stored):
     assert [output.text for output in stored["task"]] == ["last words\n"]
 
 
 def test_a_widget_keeps_its_picture_and_gets_a_lasting_id(stored):
     [output] = stored["widget"]
-    stored, shown = (Image.open(io.BytesIO(base64.b64decode(data))) for data in (output.data["image/png"], BLUE))
-    assert stored.mode == "P"  # with a palette: half of the bytes
-    assert stored.size == (2, 1)
-    assert stored.convert("RGB").tobytes() == shown.convert("RGB").tobytes()
+    kept, shown = (Image.open(io.BytesIO(base64.b64decode(data))) for data in (output.data["image/png"], BLUE))
+    assert kept.mode == "P"  # with a palette: half of the bytes
+    assert (kept.size, kept.convert("RGB").tobytes()) == (shown.size, shown.convert("RGB").tobytes())
     assert output.data[VIEW]["model_id"] == f"{4:032x}"
 
 
@@ -133,18 +121,14 @@ def test_promised_errors_and_warnings_are_stored_without_machine_paths(stored):
 
 def test_clean_only_removes_widget_state_and_timings_and_says_so_once(tmp_path):
     cell = new_code_cell("1", execution_count=7, metadata={"tags": ["a"], "execution": {"x": "2026"}, "scrolled": True})
-    notebook = new_notebook(cells=[cell], metadata={"widgets": {"application/x": {"state": {}}}})
     path = tmp_path / "a.ipynb"
-    nbformat.write(notebook, path)
+    nbformat.write(new_notebook(cells=[cell], metadata={"widgets": {"application/x": {"state": {}}}}), path)
     first, second = run("--clean-only", path), run("--clean-only", path)
-    assert (first.returncode, second.returncode) == (1, 0)
+    assert (first.returncode, second.returncode, second.stdout) == (1, 0, "")
     assert "cleaned" in first.stdout
-    assert second.stdout == ""
     kept = nbformat.read(path, as_version=4)
     assert "widgets" not in kept.metadata
-    assert kept.cells[0].metadata == {"tags": ["a"]}
-    assert kept.cells[0].execution_count == 7
-    assert kept.cells[0].id == cell.id
+    assert kept.cells == [nbformat.from_dict({**cell, "metadata": {"tags": ["a"]}})]
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -166,10 +150,7 @@ def test_clean_leaves_its_argument_alone_and_is_done_after_one_time():
 @pytest.mark.parametrize(
     ("long", "short"),
     [
-        (
-            "File \x1b[32m/srv/a/.venv/lib/python3.11/site-packages/torch/x.py:3",
-            "File \x1b[32msite-packages/torch/x.py:3",
-        ),
+        ("\x1b[32m/srv/a/.venv/lib/python3.11/site-packages/torch/x.py:3", "\x1b[32msite-packages/torch/x.py:3"),
         ("~/.pyenv/versions/3.11.7/lib/python3.11/json/decoder.py", "python3.11/json/decoder.py"),
         (r'File "C:\Users\A\.venv\Lib\site-packages\torch\x.py"', r'File "site-packages\torch\x.py"'),
         ("in /srv/course/course_utils/text.py", "in course_utils/text.py"),

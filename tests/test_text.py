@@ -57,12 +57,11 @@ def test_vocab_numbers_unknown_tokens_0_and_lists_of_lists_too():
     assert vocab.to_tokens(torch.tensor(2)) == "b"
 
 
-def sequential_size(batch_size, num_steps, spare):
-    return batch_size * num_steps + 1 + spare
-
-
-def random_size(batch_size, num_steps, spare):
-    return batch_size * num_steps + num_steps + spare
+CUTS = {  # how windows are cut -> the tokens that the first batch needs beside B * T, given T
+    seq_data_iter_sequential: lambda num_steps: 1,
+    seq_data_iter_random: lambda num_steps: num_steps,
+}
+each_cut = pytest.mark.parametrize("cut", CUTS)
 
 
 def epochs_at_every_offset(cut, size, batch_size, num_steps):
@@ -89,52 +88,31 @@ def check_batches(batches, size, batch_size, num_steps):
     assert len(inputs.unique()) == len(inputs)
 
 
+@each_cut
 @given(**sizes)
-def test_sequential_batches(batch_size, num_steps, spare):
-    size = sequential_size(batch_size, num_steps, spare)
-    batches = list(seq_data_iter_sequential(torch.arange(size), batch_size, num_steps))
-    check_batches(batches, size, batch_size, num_steps)
-    assert len(batches) == (size - 1) // (batch_size * num_steps)
-    for (X, Y), (next_X, _) in pairwise(batches):
-        assert torch.equal(next_X[:, 0], X[:, -1] + 1)
-        assert torch.equal(next_X[:, 0], Y[:, -1])
-
-
-@given(**sizes)
-def test_random_batches(batch_size, num_steps, spare):
-    size = random_size(batch_size, num_steps, spare)
-    batches = list(seq_data_iter_random(torch.arange(size), batch_size, num_steps))
-    check_batches(batches, size, batch_size, num_steps)
-    assert len(batches) == (size - num_steps) // (batch_size * num_steps)
-
-
-@pytest.mark.parametrize(
-    ("cut", "size_of"), [(seq_data_iter_sequential, sequential_size), (seq_data_iter_random, random_size)]
-)
-@given(**sizes)
-def test_over_the_epochs_every_token_is_trained_on(cut, size_of, batch_size, num_steps, spare):
-    size = size_of(batch_size, num_steps, spare)
-    inputs, labels, counts = set(), set(), set()
+def test_batches_at_every_offset_and_over_the_epochs_every_token(cut, batch_size, num_steps, spare):
+    beside = CUTS[cut](num_steps)
+    size = batch_size * num_steps + beside + spare
+    inputs, labels = set(), set()
     for batches in epochs_at_every_offset(cut, size, batch_size, num_steps):
         check_batches(batches, size, batch_size, num_steps)
+        assert len(batches) == (size - beside) // (batch_size * num_steps)
         inputs |= {position.item() for X, _ in batches for position in X.flatten()}
         labels |= {position.item() for _, Y in batches for position in Y.flatten()}
-        counts.add(len(batches))
+        if cut is seq_data_iter_sequential:
+            assert all(torch.equal(b[0][:, 0], a[1][:, -1]) for a, b in pairwise(batches))
     assert inputs == set(range(size - 1))
     assert labels == set(range(1, size))
-    assert len(counts) == 1
 
 
-def test_random_windows_come_in_random_order_and_sequential_ones_do_not():
+def test_random_windows_come_in_random_order():
     torch.manual_seed(0)
     starts = torch.cat([X[:, 0] for X, _ in seq_data_iter_random(torch.arange(1_000), 4, 5)])
     assert not torch.equal(starts, starts.sort().values)
     assert starts.remainder(5).unique().numel() == 1
-    rows = torch.cat([X for X, _ in seq_data_iter_sequential(torch.arange(1_000), 4, 5)], dim=1)
-    assert torch.equal(rows, rows[:, :1] + torch.arange(rows.shape[1]))
 
 
-@pytest.mark.parametrize("cut", [seq_data_iter_sequential, seq_data_iter_random])
+@each_cut
 def test_a_seed_fixes_the_batches_and_epochs_differ(cut):
     def epoch():
         return torch.stack([X for X, _ in cut(torch.arange(997), 4, 5)])

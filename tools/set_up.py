@@ -3,6 +3,9 @@
 Runs on a bare Python, before anything is installed, and an old one must still be able to read it: no syntax newer than
 Python 3.6. Every failure ends in one sentence that says what to do. A stamp in .venv remembers the installed lock, so
 that a second start installs nothing.
+
+Every file that is downloaded must have a hash that stands in the lock. torch alone is not in it, for its builds come
+from several places: it is installed last, by the exact pin of pyproject.toml, when all that it needs is there already.
 """
 
 import hashlib
@@ -23,6 +26,9 @@ LAB_SETTINGS = '{"disabledExtensions": {"@jupyterlab/apputils-extension:announce
 OLD_PYTHON = f"Python {VERSION} is too old, 3.11 or newer is needed; name one you have: make setup PYTHON=python3.12"
 NO_VENV = f"this Python cannot make virtual environments; on Debian or Ubuntu: sudo apt install python{VERSION}-venv"
 CAUSES = {  # words that venv and pip write, and what to tell the reader; the first that fits is told
+    "DO NOT MATCH THE HASHES": (
+        "a package that came is not the one in the lock file (pip says which) and was left out; try another network."
+    ),
     "No space left|quota exceeded": "the disk or the temporary folder is full; make room and call this again.",
     "Permission denied|Read-only file": "no right to write here; move the course to your own folder, or remove .venv.",
     "Failed to establish|Failed to resolve|Max retries|timed out|ConnectionError|ProxyError": (
@@ -104,20 +110,21 @@ def make_environment(root, venv, build):
 
 
 def install(root, python, lock, build):
-    """Install the pins, then the course itself from its folder."""
+    """Install the pins with their hashes, then torch, then the course itself from its folder."""
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install"]
+    run_or_fail([*pip, "--require-hashes", "-r", os.path.join(root, lock)], stderr=subprocess.PIPE)
     if build == "CPU" and sys.platform == "linux":  # elsewhere the default index has the right build
         options = ["--index-url", TORCH_CPU_INDEX, "--retries", "1", "--timeout", "15", "--no-deps"]
         if run([*pip, *options, torch_pin(root)], stderr=subprocess.PIPE)[0] != 0:
             say("PyTorch's CPU index does not answer; the default index may send a larger build of torch")
-    run_or_fail([*pip, "-r", os.path.join(root, lock)], stderr=subprocess.PIPE)
+    run_or_fail([*pip, torch_pin(root)], stderr=subprocess.PIPE)
     run_or_fail([*pip, "--no-deps", "--no-build-isolation", "-e", root], stderr=subprocess.PIPE)
 
 
 def torch_pin(root):
-    """The pin of torch in the lock, such as 'torch==2.13.0'."""
-    with open(os.path.join(root, LOCKS[0]), encoding="utf-8") as file:
-        return next(line.split()[0] for line in file if line.startswith("torch=="))
+    """The pin of torch among the dependencies, such as 'torch==2.13.0'."""
+    with open(os.path.join(root, "pyproject.toml"), encoding="utf-8") as file:
+        return re.search(r'"(torch==[^"]+)"', file.read()).group(1)
 
 
 def silence_lab(venv):

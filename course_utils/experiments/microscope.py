@@ -19,77 +19,48 @@ from course_utils.experiments.measuring import seeded
 
 @dataclass(frozen=True)
 class Received:
-    """The tensor that a recurrent layer was called with, as torch holds it.
+    """The tensor that a recurrent layer was called with, as torch holds it."""
 
-    Fields:
-        layer: name of the layer's class, usually "RNN", "GRU" or "LSTM".
-        calls: how many calls of recurrent layers there were; this is the first one.
-        time_axis: 0, or 1 if the layer has `batch_first=True`.
-        bidirectional: whether the layer reads in both directions.
-        shape, strides, contiguous: the tensor's own; strides count numbers in memory.
-        step_contiguous: whether the numbers of one time step lie in one piece.
-        values: the numbers, (I, J, V) as nested tuples; J is 1 for a tensor without a batch.
-        tokens: (I, J): the token (b, t) that lies there, or None for anything but exactly one token's one-hot row.
-        memory: for every number in the tensor's stretch of memory the place (i, j, v) that reads it first, or None.
-    """
-
-    layer: str
-    calls: int
-    time_axis: int
+    layer: str  # the name of its class
+    calls: int  # of recurrent layers; this is the first one
+    time_axis: int  # 0, or 1 if the layer has `batch_first=True`
     bidirectional: bool
     shape: tuple
-    strides: tuple
+    strides: tuple  # count numbers in memory
     contiguous: bool
-    step_contiguous: bool
-    values: tuple
-    tokens: tuple
-    memory: tuple
+    step_contiguous: bool  # whether the numbers of one time step lie in one piece
+    values: list  # (I, J, V); J is 1 for a tensor without a batch
+    tokens: list  # (I, J): the token (b, t) that lies there, or None for anything but exactly one token's one-hot row
+    memory: list  # for every number in its stretch of memory the place (i, j, v) that reads it first, or None
 
 
 @dataclass(frozen=True)
 class Focus:
-    """What one output depends on, and what the layer received on the way to it.
-
-    Fields:
-        layout, b, t: what was asked for: the output for step t of sentence b.
-        letters: (B, T) the tokens as text.
-        outputs: shape of what the reader's function returned.
-        influence: (B, T) how strongly each input token moves the output; exactly 0.0 where it does not.
-        others_seen: how many tokens of other sentences the output depends on; a right reader has 0.
-        past_missing: how many of its own sentence's tokens, up to time t, it does not depend on; 0 too.
-        future_seen: how many later tokens of its own sentence it depends on; 0 too.
-        received: a `Received`, or None if no recurrent layer was called with a tensor as its first argument.
-    """
+    """What one output depends on, and what the layer received on the way to it; a right reader breaks no rule."""
 
     layout: str
-    b: int
+    b: int  # the output is that for step t of sentence b
     t: int
-    letters: tuple
-    outputs: tuple
-    influence: tuple
-    others_seen: int
-    past_missing: int
-    future_seen: int
-    received: Received | None
+    letters: list  # (B, T): the tokens as text
+    outputs: tuple  # shape of what the reader's function returned
+    influence: list  # (B, T): how strongly each input token moves the output; exactly 0.0 where it does not
+    others_seen: int  # tokens of other sentences that it depends on
+    past_missing: int  # tokens of its own sentence, up to time t, that it does not depend on
+    future_seen: int  # later tokens of its own sentence that it depends on
+    received: Received | None  # None if no recurrent layer was called with a tensor as its first argument
 
 
 def focus(read, X, vocab, layout, b, t):
     """Call a reader's function once and look at one of its outputs: the numbers behind the tensor microscope.
 
     What an output depends on is asked of autograd, and so is which token lies where in the layer's input: neither
-    follows a rule of ours. The run leaves no hook, gradient or random number behind. Cost: about 1 ms for 10 tokens;
-    one backward pass for the output, and a short one for each place (i, j) of the layer's input.
+    follows a rule of ours. The run leaves no hook, gradient or random number behind. Cost: some ms for 10 tokens.
 
     Args:
-        read: called as `read(one_hot, layout)` with one-hot tokens (B, T, V); returns a tensor whose first two axes are
-            (B, T), each output in the place of its token.
-        X: token indices (B, T), a long tensor.
-        vocab: has a length V, and `to_tokens(indices)`.
-        layout: handed on to `read`, usually one of `experiments.layout.LAYOUTS`.
-        b, t: sentence and time of the output.
-
-    Raises:
-        ValueError: X is no (B, T), there is no output (b, t), or `read` returned something that cannot be looked at.
+        read: called as `read(one_hot, layout)` with one-hot tokens (B, T, V) and the layout, whatever that is; returns
+            a tensor whose first two axes are (B, T), each output in the place of its token, or a ValueError says so.
+        X, vocab: token indices (B, T), a long tensor, and what has a length V and `to_tokens(indices)`.
+        b, t: sentence and time of the output; a ValueError if there is none.
     """
     if X.dim() != 2:
         raise ValueError(f"X has the shape {tuple(X.shape)}; it must be (B, T), one row of tokens for each sentence")
@@ -104,9 +75,9 @@ def focus(read, X, vocab, layout, b, t):
     seen = influence > 0
     return Focus(
         layout, b, t,
-        letters=tuple(tuple(vocab.to_tokens(row)) for row in X.tolist()),
+        letters=[vocab.to_tokens(row) for row in X.tolist()],
         outputs=tuple(outputs.shape),
-        influence=_tuples(influence),
+        influence=influence.tolist(),
         others_seen=int(seen.sum() - seen[b].sum()),
         past_missing=int((~seen[b, : t + 1]).sum()),
         future_seen=int(seen[b, t + 1 :].sum()),
@@ -166,37 +137,30 @@ def _received(calls, one_hot):
     time_axis = int(layer.batch_first and X.dim() == 3)
     batched = X if X.dim() == 3 else X.unsqueeze(1)  # (I, J, V)
     return Received(
-        layer=type(layer).__name__,
-        calls=len(calls),
-        time_axis=time_axis,
-        bidirectional=layer.bidirectional,
+        type(layer).__name__, len(calls), time_axis, layer.bidirectional,
         shape=tuple(X.shape),
         strides=X.stride(),
         contiguous=X.is_contiguous(),
         step_contiguous=X.select(time_axis, 0).is_contiguous(),
-        values=_tuples(batched),
-        tokens=_origins(batched, one_hot),
+        values=batched.tolist(),
+        tokens=[[_origin(numbers, one_hot) for numbers in row] for row in batched],
         memory=_memory(batched),
-    )
+    )  # fmt: skip
 
 
-def _origins(X, one_hot):
-    """For each place (i, j) of X (I, J, V) the token (b, t) of one_hot (B, T, V) that lies there, or None.
+def _origin(numbers, one_hot):
+    """The token (b, t) of one_hot (B, T, V) that lies in a place of the layer's input, or None.
 
-    One backward pass for each place: the weights with which its numbers are summed come back as the gradient of
-    exactly one token, in the same order, and as 0 everywhere else; then the place holds that token.
+    The weights with which its V numbers are summed come back as the gradient of exactly one token, in the same order,
+    and as 0 everywhere else; then the place holds that token.
     """
-    I, J, width = X.shape
-    weights, found = 1 + torch.rand(width).to(X), []  # none is 0, and no two are equal
-    for place in range(I * J if X.requires_grad else 0):
-        chosen = X.new_zeros(I * J, width)
-        chosen[place] = weights
-        gradient = _gradient(X, one_hot, chosen.view(X.shape))
-        tokens = gradient.abs().sum(dim=2).nonzero().tolist()  # (b, t) of every token that has a part in it
-        whole = len(tokens) == 1 and torch.equal(gradient[tuple(tokens[0])], weights)
-        found.append(tuple(tokens[0]) if whole else None)
-    found = found or [None] * (I * J)
-    return tuple(tuple(found[i * J : (i + 1) * J]) for i in range(I))
+    if not numbers.requires_grad:
+        return None
+    weights = 1 + torch.rand(numbers.shape).to(numbers)  # none is 0, and no two are equal
+    gradient = _gradient(numbers, one_hot, weights)
+    tokens = gradient.abs().sum(dim=2).nonzero().tolist()  # (b, t) of every token that has a part in it
+    whole = len(tokens) == 1 and torch.equal(gradient[tuple(tokens[0])], weights)
+    return tuple(tokens[0]) if whole else None
 
 
 def _memory(X):
@@ -205,9 +169,4 @@ def _memory(X):
     numbers = torch.arange(length).as_strided(X.shape, X.stride()).flatten().tolist()  # laid out like X itself
     places = itertools.product(*map(range, X.shape))
     read = dict(reversed([*zip(numbers, places, strict=True)]))  # of several, the first place stays
-    return tuple(read.get(number) for number in range(length))
-
-
-def _tuples(tensor):
-    """A tensor's numbers as nested tuples."""
-    return tuple(map(_tuples, tensor)) if tensor.dim() > 1 else tuple(tensor.tolist())
+    return [read.get(number) for number in range(length)]

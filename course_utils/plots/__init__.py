@@ -5,7 +5,6 @@ Every function returns a `Picture`: a matplotlib figure outside pyplot, so that 
 
 from course_utils.plots.curves import RunCurves, TrainingCurves, training_curves
 from course_utils.plots.grids import dependence_grids, dependence_maps, text_windows, token_grids
-from course_utils.plots.layout import ARM_NAMES, batch_against_time, layout_runs, loss_ways, steps_against_layers
 from course_utils.plots.lines import bars, lines, panels
 from course_utils.plots.memory import clippings, gradient_decays, history_costs, recalls, telescope
 from course_utils.plots.microscope import microscope
@@ -29,11 +28,4 @@ from course_utils.plots.picture import (
 from course_utils.plots.ribbon import ribbon_picture
 from course_utils.plots.sampling import sampling_arms
 from course_utils.plots.shapes import shape_picture
-from course_utils.plots.writing import (
-    distributions,
-    fine_tunings,
-    loop_sentence,
-    prediction_steps,
-    prefix_curves,
-    readings,
-)
+from course_utils.plots.stepper import stepper

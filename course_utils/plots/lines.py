@@ -3,7 +3,7 @@
 import math
 import statistics
 
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import NullFormatter
 
 from course_utils.plots.picture import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, Picture
 
@@ -53,9 +53,9 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
     for name, pairs in (expected or {}).items():
         axes.plot(*zip(*pairs, strict=True), "--", color=colours.get(name, GREY), linewidth=1)
     axes.set(xlabel=x, ylabel=y, title=title)
-    _scale(axes, series, log)
     draw_marks(axes, baselines or {}, marks or {})
     draw_guess(axes, guess)
+    _scale(axes, series, log)  # last, so that everything drawn has room
     if len(series) > 1:
         axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
@@ -77,15 +77,22 @@ def _scale(axes, series, log):
             (axes.set_xscale if letter == "x" else axes.set_yscale)("log")
             low, high = axis.get_view_interval()
             if high < 1e5 * low:
-                axis.set_major_formatter(ScalarFormatter())
+                axis.set_major_formatter(_plain)
             axis.set_minor_formatter(NullFormatter())
     xs = sorted({x for pairs in series.values() for x, _ in pairs}) if "x" in log else []
     if 0 < len(xs) <= 10:
         axes.set_xticks(xs, [f"{x:g}" for x in xs])
     if "y" in log and (high := axes.get_ylim()[1]) < 100 * (low := axes.get_ylim()[0]):
-        axes.set_yticks([tick for tick in (*range(1, 11), 15, 20, 30, 50, 100, 200, 500) if low <= tick <= high])
-        axes.yaxis.set_major_formatter(ScalarFormatter())
+        ones = range(1, 11) if high < 10 * low else (1, 2, 3, 5, 7, 10)
+        round_numbers = (*ones, 15, 20, 30, 50, *(n * 10**k for k in range(2, 9) for n in (1, 2, 5)))
+        axes.set_yticks([number for number in round_numbers if low <= number <= high])
+        axes.yaxis.set_major_formatter(_plain)
         axes.set_ylim(low, high)
+
+
+def _plain(number, place=None):
+    """A tick's number in full, never as a power."""
+    return f"{number:,.0f}" if number >= 10 else f"{number:g}"
 
 
 def draw_marks(axes, baselines, marks):
@@ -101,13 +108,18 @@ def draw_marks(axes, baselines, marks):
 
 def draw_guess(axes, guess):
     """Draw the reader's guess: a dashed line at an x, or a star at a pair (x, y); nothing for None."""
-    if isinstance(guess, tuple):
-        axes.plot(*guess, "*", markersize=12, color=PURPLE, zorder=3)
-        axes.annotate("your guess", guess, (0, -18), textcoords="offset points", ha="center", color=PURPLE,
-                      bbox=CAN_BE_LEFT_OUT)  # fmt: skip
-    elif guess is not None:
-        axes.axvline(guess, color=PURPLE, linestyle="--")
-        axes.annotate(" your guess", (guess, 0.01), xycoords=("data", "axes fraction"), color=PURPLE)
+    if guess is None:
+        return
+    x, y = guess if isinstance(guess, tuple) else (guess, None)
+    if y is None:
+        axes.axvline(x, color=PURPLE, linestyle="--")
+    else:
+        axes.plot(x, y, "*", markersize=12, color=PURPLE, zorder=3)
+    low, high = axes.get_xlim()
+    side = -1 if axes.convert_xunits(x) > (low + high) / 2 else 1  # the words towards the middle
+    place = ((x, 0.03), ("data", "axes fraction")) if y is None else ((x, y), "data")
+    axes.annotate("your guess", place[0], (8 * side, 0), xycoords=place[1], textcoords="offset points", va="center",
+                  ha="left" if side > 0 else "right", color=PURPLE, bbox=CAN_BE_LEFT_OUT)  # fmt: skip
 
 
 def bars(values, x="", form="{:.1f}", log=False, baselines=None, guess=None):

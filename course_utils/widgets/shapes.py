@@ -5,7 +5,7 @@ import ipywidgets
 from course_utils import plots
 from course_utils.experiments.shapes import CELLS, layer_shapes
 from course_utils.models import RNNModel
-from course_utils.widgets.lab import Lab, choice, int_slider
+from course_utils.widgets.lab import Lab, Latest, choice, int_slider
 
 
 class ShapeExplorer(Lab):
@@ -18,8 +18,10 @@ class ShapeExplorer(Lab):
         model: a class called as `model(rnn_layer, vocab_size)`, with `forward(X, state)` and `begin_state`.
     """
 
+    columns = (4, 3)  # the sizes of the data, those of the layer
+
     def __init__(self, model=RNNModel):
-        self.model = model
+        self.model = Latest(model)
         super().__init__(
             {
                 "num_steps": int_slider("T, num_steps", 5, 1, 40),
@@ -32,12 +34,6 @@ class ShapeExplorer(Lab):
             }
         )
 
-    def arrange(self):
-        """The sizes of the data on the left, those of the layer on the right."""
-        controls = list(self.controls.values())
-        return [ipywidgets.HBox([ipywidgets.VBox(controls[:4]), ipywidgets.VBox(controls[4:])])]
-
     def draw(self):
-        sizes = {name: control.value for name, control in self.controls.items()}
-        self.record = layer_shapes(self.model, **sizes)
+        self.record = layer_shapes(self.model, **{name: control.value for name, control in self.controls.items()})
         return plots.shape_picture(self.record)

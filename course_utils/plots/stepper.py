@@ -1,0 +1,93 @@
+"""The prediction stepper's picture: one moment of writing."""
+
+import functools
+
+from matplotlib.collections import PathCollection
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import Affine2D
+
+from course_utils.plots.cells import visible
+from course_utils.plots.picture import BLUE, GREY, SKY, VERMILION, FixedPicture, tint
+
+
+def stepper(snapshot):
+    """Return a `Picture` of what may come next, and of the hidden states on the way to it.
+
+    Below the hidden states the text stands twice: coloured by the probability of each character, and by how strongly it
+    moves the framed one.
+
+    Args:
+        snapshot: an `experiments.stepper.Snapshot`: W characters, V candidates, H hidden units.
+    """
+    picture = FixedPicture(9, 6)
+    _draw_candidates(picture.add_axes((0.115, 0.775, 0.875, 0.175)), snapshot)
+    axes = picture.add_axes((0.115, 0.105, 0.875, 0.575))
+    _draw_hidden_states(axes, snapshot)
+    _draw_connectivity(axes, snapshot)
+    axes.axvline(snapshot.num_given - 0.5, color="black", linewidth=1)
+    axes.set(xlim=(-0.5, max(60, len(snapshot.characters)) + 0.5), ylim=(-3.2, 10), xticks=[])
+    axes.set_yticks([-2.4, -1, 5], ["connectivity", "probability", f"{snapshot.hiddens.shape[1]} hidden\nunits"])
+    caption = "darker: more probable before it was read; moves the framed character more. Left of the line: the prefix."
+    picture.text(0.115, 0.067, caption, fontsize=9, color=GREY)
+    picture.text(0.115, 0.02, snapshot.loop, color=VERMILION, weight="bold")
+    return picture
+
+
+def _draw_candidates(axes, snapshot):
+    """Bars of the next character's probabilities: wide as the model gives them, narrow as they are drawn from."""
+    numbers = range(len(snapshot.candidates))
+    points = 567 / max(28, len(numbers))
+    axes.vlines(numbers, 0, snapshot.softmax, color=tint(SKY, 0.5), linewidth=0.85 * points)
+    axes.vlines(numbers, 0, snapshot.drawn, color=BLUE, linewidth=0.4 * points)
+    axes.set(xlim=(-0.5, max(28, len(numbers)) - 0.5), ylim=(0, 1), xticks=[], yticks=[0, 0.5, 1], ylabel="probability")
+    axes.set_title(f"next character: as uncertain as a free choice among {snapshot.choices:.1f}", loc="left", size=11)
+    key = "wide and pale: the model's softmax\nnarrow and dark: what is drawn from"
+    axes.text(0.99, 0.9, key, transform=axes.transAxes, ha="right", va="top", color=BLUE)
+    _draw_letters(axes, snapshot.candidates, -0.11, 11)
+
+
+def _draw_hidden_states(axes, snapshot):
+    """A column per character, a row per hidden unit; below it the text, coloured by probability."""
+    limit = max(1.0, abs(snapshot.hiddens).max())
+    _draw_rows(axes, snapshot.hiddens.T, (0, 10), "RdBu_r", -limit, limit)
+    _draw_rows(axes, [snapshot.probabilities], (-1.6, -0.4), "Blues", 0, 1.8)
+    _draw_letters(axes, snapshot.characters, -1, 10)
+    title = f"hidden state after each character (red {limit:.0f}, white 0, blue −{limit:.0f})"
+    axes.set_title(title, loc="left", size=11)
+
+
+def _draw_connectivity(axes, snapshot):
+    """The text once more, coloured by how strongly each character moves the framed one."""
+    if snapshot.connectivity is None:
+        axes.text(0, -2.4, "not to be had: this model makes its input vectors by itself", va="center")
+        return
+    strongest = max(value for value in snapshot.connectivity if value == value)
+    _draw_rows(axes, [snapshot.connectivity], (-3, -1.8), "Oranges", 0, 1.8 * strongest or 1)
+    following = [snapshot.explained] if snapshot.position == len(snapshot.characters) else []
+    _draw_letters(axes, [*snapshot.characters, *following], -2.4, 10)
+    frame = ((snapshot.position - 0.5, -3), 1, 1.2)
+    axes.add_patch(Rectangle(*frame, fill=False, edgecolor=VERMILION, linewidth=2))
+
+
+def _draw_rows(axes, values, rows, colours, low, high):
+    """An image whose columns are one unit wide and centred on 0, 1, 2, ...; values that are nan stay white."""
+    extent = (-0.5, len(values[0]) - 0.5, rows[0], rows[1])
+    axes.imshow(values, extent=extent, aspect="auto", cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+
+
+def _draw_letters(axes, tokens, y, size):
+    """One letter at each of the places (0, y), (1, y), ...: a single artist, ten times faster than a text for each."""
+    scale = Affine2D().scale(1 / 72) + axes.figure.dpi_scale_trans  # points to pixels, at any resolution
+    paths, places = [_letter(token, size) for token in tokens], [(number, y) for number in range(len(tokens))]
+    letters = PathCollection(paths, offsets=places, offset_transform=axes.transData, color="black", linewidth=0)
+    letters.set(transform=scale, clip_on=False, snap=False)
+    axes.add_collection(letters, autolim=False)
+
+
+@functools.cache
+def _letter(token, size):
+    """The outline of a token in the room of one letter; anything longer becomes a question mark."""
+    letter = visible(token) if len(token) == 1 else "?"
+    return TextPath((-0.3 * size, -0.28 * size), letter, size=size, prop=FontProperties(family="monospace"))

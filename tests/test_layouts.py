@@ -1,0 +1,94 @@
+"""Question 2: who depends on whom, exactly; and to which baseline each mistake with the axes falls."""
+
+import contextlib
+import io
+import itertools
+
+import common  # noqa: F401 (one thread)
+import pytest
+import torch
+
+from course_utils.experiments import layouts
+from course_utils.loaders import load_data_time_machine
+from course_utils.training import baselines
+
+SIZES = [(2, 5), (5, 2), (3, 3), (1, 4), (4, 1)]
+QUICK = {"batch_size": 4, "num_steps": 6, "num_hiddens": 8}
+
+
+@pytest.fixture(scope="module")
+def story():
+    """Training tokens, held-out tokens and vocabulary size."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        train_iter, vocab = load_data_time_machine(32, 35, max_tokens=-1, corpus="story")
+    return train_iter.corpus, train_iter.held_out, len(vocab)
+
+
+def expected(layout, b, t, b2, t2, B, T):
+    """Whether the output at (b, t) should depend on the input at (b2, t2)."""
+    if layout == "none":  # the layer takes sentences for time steps
+        return t == t2 and b2 <= b
+    if layout == "reshape":  # the numbers stay where they are in memory: step t of column b is number t * B + b
+        return (b2 * T + t2) % B == b and (b2 * T + t2) // B <= t
+    return b == b2 and t2 <= t
+
+
+@pytest.mark.parametrize(("B", "T"), SIZES)
+@pytest.mark.parametrize("layout", layouts.LAYOUTS)
+def test_an_output_depends_on_exactly_these_inputs(layout, B, T):
+    measured = layouts.dependencies(layout, B, T)
+    assert measured.shape == (B, T, B, T)
+    places = itertools.product(range(B), range(T), range(B), range(T))
+    assert all(bool(measured[place]) == expected(layout, *place, B, T) for place in places)
+
+
+def test_an_unknown_layout_is_refused():
+    with pytest.raises(ValueError, match=r"'sideways'.*transpose, batch_first, none, reshape"):
+        layouts.dependencies("sideways")
+
+
+def test_batch_first_equals_the_transpose_to_the_last_bit():
+    X = torch.rand(32, 35, 28)
+    ours, theirs = (layouts.LayoutModel(layout, 28, 64) for layout in ("transpose", "batch_first"))
+    assert not torch.allclose(ours(X), theirs(X))
+    theirs.load_state_dict(ours.state_dict())
+    assert torch.equal(ours(X), theirs(X))
+
+
+def test_axis_orders_differ_in_strides_only():
+    orders = layouts.axis_orders(4, 6, 5, 8, repeats=2)
+    assert [strides for strides, _ in orders.values()] == [(20, 5, 1), (30, 5, 1)] * 2
+    assert all(seconds > 0 for _, seconds in orders.values())
+
+
+@pytest.mark.parametrize(
+    ("layout", "transpose_labels", "baseline", "low", "high"),
+    [
+        ("transpose", True, "bigram", 0.5, 0.9),  # it learns more than pairs
+        ("batch_first", True, "bigram", 0.5, 0.9),
+        ("none", True, "bigram", 0.9, 1.2),
+        ("reshape", True, "unigram", 0.95, 1.1),
+        ("transpose", False, "unigram", 0.95, 1.1),
+    ],
+)
+def test_each_mistake_falls_to_its_baseline(story, layout, transpose_labels, baseline, low, high):
+    training, held_out = layouts.train_layout(layout, *story, transpose_labels=transpose_labels)
+    assert low < held_out / baselines(*story)[baseline] < high
+    assert 0.85 < training / held_out < 1.25  # and not by learning by heart
+
+
+def test_a_text_too_short_for_a_batch_is_refused(story):
+    tokens, held_out, vocab_size = story
+    with pytest.raises(ValueError, match="1,120 tokens is too short for 32 rows of 35"):
+        layouts.train_layout("transpose", tokens, held_out[:1120], vocab_size)
+
+
+def test_the_seed_decides_the_result_and_the_callers_random_numbers_stay_untouched(story):
+    before = torch.get_rng_state()
+    first, again, other = (layouts.train_layout("none", *story, **QUICK, updates=3, seed=seed) for seed in (0, 0, 1))
+    assert first == again
+    assert first[0] != other[0]
+    assert first[1] != other[1]
+    layouts.dependencies("none")
+    layouts.axis_orders(**QUICK, repeats=1)
+    assert torch.equal(torch.get_rng_state(), before)
