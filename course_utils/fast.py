@@ -41,7 +41,8 @@ class quick_layers(TorchFunctionMode):
         last_states, each = [], 4 if has_biases else 2  # tensors of a layer: two matrices and two biases
         for number in range(num_layers):
             own = weights[each * number : each * (number + 1)]
-            outputs, last = Tanh.apply(self.blocks, outputs, first_states[number], *own)
+            biases = [] if has_biases else [None, None]
+            outputs, last = Tanh.apply(self.blocks, outputs, first_states[number], *own, *biases)
             last_states.append(last)
         return outputs, torch.stack(last_states)
 
@@ -64,7 +65,7 @@ class Tanh(torch.autograd.Function):
     """One layer of `nn.RNN`: h[t] = tanh(W_ih x[t] + b_ih + W_hh h[t-1] + b_hh)."""
 
     @staticmethod
-    def forward(ctx, blocks, X, state, W_ih, W_hh, b_ih=None, b_hh=None):
+    def forward(ctx, blocks, X, state, W_ih, W_hh, b_ih, b_hh):
         """Return the hidden states (T, B, H) and the last one (B, H) for X (T, B, V) and the first state (B, H)."""
         tokens = one_hot_tokens(X)
         outputs = hidden_states(X, tokens, state, W_ih, W_hh, b_ih, b_hh)
@@ -85,6 +86,7 @@ class Tanh(torch.autograd.Function):
                 ctx.blocks[outputs.shape] = torch.empty_like(outputs)
             deltas = argument_gradients(d_outputs, d_last, outputs, W_hh, out=ctx.blocks[outputs.shape])
             d_X, d_W_ih, d_bias = input_gradients(ctx, deltas, X, W_ih, tokens)
+            d_bias = None if b_ih is None else d_bias
             d_state = deltas[0] @ W_hh if ctx.needs_input_grad[2] else None
             return None, d_X, d_state, d_W_ih, recurrent_gradient(deltas, outputs, state), d_bias, d_bias
 
@@ -176,7 +178,7 @@ def quickest(rows, width, threads):
     Returns:
         How to lay out a weight (width, width), `product(P, X, weight, out)` for P + X @ W.T, and tanh in place.
     """
-    X, W, P = torch.rand(rows, width), torch.rand(width, width), torch.rand(rows, width)
+    X, W, P = (torch.full((length, width), 0.5) for length in (rows, width, rows))  # draws no random number
     ways = [(transposed, torch.addmm)]
     if torch.backends.mkldnn.is_available():
         ways.append((torch.Tensor.contiguous, by_onednn))
