@@ -67,7 +67,7 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
     first = history[-1].epoch + 1 if history else 1
     last = first + num_epochs - 1
     run = epochs(net, train_iter, vocab, lr, num_epochs, device, recipe=recipe, prefix=prefix, every=every, first=first)
-    live = LivePlot(_baselines(train_iter, vocab), last) if plot else None
+    live = LivePlot(counted(train_iter, vocab), last) if plot else None
     threads, start = ThreadWatch(device), time.perf_counter()
     try:
         with quick_layers() if fast else nullcontext():
@@ -109,7 +109,7 @@ def summary(history, device):
     return f"{reached(history)}, {speed:,.0f} tokens/s on {describe(device)}"
 
 
-def _baselines(train_iter, vocab):
-    if len(train_iter.held_out) < 2:
-        return {}
-    return training.baselines(train_iter.corpus, train_iter.held_out, len(vocab))
+def counted(train_iter, vocab):
+    """What mere counting reaches on the held-out text: `training.baselines`, or nothing where no text is held out."""
+    text, held_out = train_iter.corpus, train_iter.held_out
+    return training.baselines(text, held_out, len(vocab)) if len(held_out) > 1 else {}

@@ -12,16 +12,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "rnn-course"
 
 
-def test_nothing_is_answered_at_first():
-    guess = Guess("q", "How many?", ["one", "two"])
-    assert guess.answer is None
-    assert guess.control.value is None
-    assert "No guess" in guess.status.value
-
-
 @pytest.mark.parametrize(("options", "answer"), [(["one", "two"], "two"), ((1, 40), 7), ((0.0, 1.0, 0.1), 0.3)])
 def test_a_guess_is_taken_and_remembered(options, answer):
     guess = Guess("q", "How many?", options)
+    assert guess.answer is None
+    assert "No guess" in guess.status.value
     guess.control.value = answer
     assert guess.answer == answer
     assert str(answer) in guess.status.value

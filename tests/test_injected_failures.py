@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 COPIED = ("course_utils", "notebooks", "tests", "tools", "conftest.py", "pyproject.toml")
 NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
 START, MODEL = f"notebooks/{NAMES[0]}.ipynb", f"notebooks/{NAMES[3]}.ipynb"
-LAB, FORWARD = "course_utils/widgets/lab.py", "X = F.one_hot(inputs.T.long(), self.vocab_size).float()"
+LAB, FAST = "course_utils/widgets/lab.py", "course_utils/fast.py"
+FORWARD = "X = F.one_hot(inputs.T.long(), self.vocab_size).float()"
 
 
 class Break(NamedTuple):
@@ -33,6 +34,10 @@ class Break(NamedTuple):
     words: str
 
 
+def lab_break(name, before, after, tests, words):
+    return Break(name, LAB, before, after, tests, words)
+
+
 def frozen(lab, attribute, measure, notebook, words):
     """A lab that measures once, then shows the same whatever its controls say; the cell with these words notices."""
     before, after = f"self.{attribute} = ", f"self.{attribute} = getattr(self, '{attribute}', None) or "
@@ -40,70 +45,45 @@ def frozen(lab, attribute, measure, notebook, words):
     return Break(name, file, before + measure, after + measure, f"notebooks/{NAMES[notebook]}.ipynb", words)
 
 
+def dropped(what, before, after, test):
+    """A fast way that leaves out something of the reader's model, and trains on without it."""
+    tests, words = f"'tests/test_fast.py::test_{test}'", "assert measured == pytest.approx(expected"
+    return Break(f"a fast way without {what}", FAST, before, after, tests, words)
+
+
+# fmt: off
 BREAKS = [
-    Break(
-        "a callback that fails",
-        LAB,
-        "        return self.function(**{",
-        "        return 1 / (not self.picture.value) and self.function(**{",
-        START,
-        "ZeroDivisionError",
-    ),
-    Break(
-        "a callback that fails and keeps it to itself",
-        LAB,
-        "        return False\n",
-        "        return True\n",
-        "tests/test_lab.py",
-        "DID NOT RAISE",
-    ),
-    Break(
-        "a stale picture",
-        LAB,
-        "                self.picture.value = self.draw().png(DPI[self.presenter.value])\n",
-        "                self.picture.value = self.picture.value or self.draw().png(100)\n",
-        START,
-        "the picture did not follow the slider",
-    ),
-    Break("a forward without the transpose, in the cell", MODEL, FORWARD, FORWARD.replace(".T", ""), MODEL, "Error"),
-    Break(
-        "a forward without the transpose, in the package",
-        "course_utils/models.py",
-        FORWARD,
-        FORWARD.replace(".T", ""),
-        "tests/test_shown_code.py tests/test_models.py",
-        "inputs.T.long()",
-    ),
-    Break(
-        "an error in a thread that nobody waits for",
-        LAB,
-        "    def _on_change(self, change):\n",
-        "    def _on_change(self, change):\n        threading.Thread(target=lambda: 1 / 0).start()\n",
-        START,
-        "Exception in thread",
-    ),
+    lab_break("a callback that fails", "return self.function(**{",
+              "return 1 / (not self.picture.value) and self.function(**{", START, "ZeroDivisionError"),
+    lab_break("a callback that fails and keeps it to itself", "if not refused:", "if False:",
+              "tests/test_lab.py", "DID NOT RAISE"),
+    lab_break("a stale picture", "self.draw().png(DPI[", "self.picture.value or self.draw().png(DPI[",
+              START, "the picture did not follow the slider"),
+    lab_break("a lab that keeps the reader's old code", "self._bound_to(self.thing) if self.follows else", "",
+              "tests/test_lab.py -k counts_from_then_on", "'second'"),
+    lab_break("an error in a thread that nobody waits for", "def _on_change(self, change):\n",
+              "def _on_change(self, change):\n        threading.Thread(target=lambda: 1 / 0).start()\n",
+              START, "Exception in thread"),
+    lab_break("a picture that is not in the page", "super().__init__([*self.arrange(), self.picture, ",
+              "super().__init__([*self.arrange(), ", "tests/test_browser.py -k 'jupyterlab and 00'", "img"),
     frozen("shapes", "record", "layer_shapes", 1, "assert lab.record.Y[-1] =="),
     frozen("microscope", "record", "focus", 2, "the same inputs as in the maps above"),
     frozen("ribbon", "record", "corpus_ribbon", 4, "in ribbon.record.sources"),
-    frozen("stepper", "snapshot", "stepping.snapshot", 5, "lab.snapshot.explained) =="),
+    frozen("stepper", "snapshot", "stepper.snapshot", 5, "lab.snapshot.explained) =="),
     frozen("telescope", "record", "sight", 6, "orthogonal weights should keep far more"),
-    Break(
-        "a training lab that forgets its records",
-        "course_utils/widgets/training_lab/lab.py",
-        "        run.history.append(record)\n",
-        "",
-        "tests/test_training_lab.py -k consumes_all_epochs",
-        "AssertionError",
-    ),
-    Break(
-        "a picture that is not in the page",
-        LAB,
-        "        super().__init__([*self.arrange(), self.picture, ",
-        "        super().__init__([*self.arrange(), ",
-        "tests/test_browser.py -k 'jupyterlab and 00'",
-        "img",
-    ),
+    Break("a training lab that forgets its records", "course_utils/widgets/training_lab.py",
+          "        run.history.append(record)\n", "",
+          "tests/test_training_lab.py -k consumes_all_epochs", "AssertionError"),
+    Break("a forward without the transpose, in the cell", MODEL, FORWARD, FORWARD.replace(".T", ""), MODEL, "Error"),
+    Break("a forward without the transpose, in the package", "course_utils/models.py", FORWARD,
+          FORWARD.replace(".T", ""), "tests/test_shown_code.py tests/test_models.py", "inputs.T.long()"),
+    dropped("the hooks of the layer", "self.blocks = {}",
+            "torch.nn.RNN.__call__ = torch.nn.RNN.forward; self.blocks = {}",
+            "what_a_reader_changes_counts[a hook on the layer]"),
+    dropped("dropout between layers", "(dropout and training) or ", "",
+            "what_it_does_not_know_is_torch_s[dropout between layers]"),
 ]
+# fmt: on
 
 
 @pytest.fixture(scope="module")

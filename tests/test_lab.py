@@ -1,48 +1,46 @@
 """What all labs share: pictures that follow the controls, errors that are seen, and no update lost between threads."""
 
-import base64
-import struct
+import functools
+import sys
 import threading
 import time
+import types
 
-import ipywidgets
 import pytest
 
 from course_utils import plots
-from course_utils.plots import Picture
-from course_utils.widgets.lab import FunctionLab, Lab, choice, int_slider
+from course_utils.widgets.lab import Lab, Latest, choice, int_slider
 
 
-class Bytes(bytes):
+class Drawn(str):
+    """In place of a `plots.Picture`: words, and the dots per inch it was asked for."""
+
     def png(self, dpi):
-        return bytes(self)
+        return f"{self} at {dpi}".encode()
+
+
+class Refused(ValueError):
+    """No fault of anybody's code."""
+
+
+TROUBLES = {13: ArithmeticError("no <b>13</b>, please"), 12: Refused("no <b>12</b>"), 11: KeyboardInterrupt()}
 
 
 class Counter(Lab):
-    """Its picture is the controls' values; it refuses 13."""
+    """Its picture is the controls' values; it cannot draw 13, refuses 12, and is interrupted at 11."""
 
-    def __init__(self):
+    refusals = (Refused,)
+
+    def __init__(self, number=1):
         self.drawn = []
-        super().__init__({"number": int_slider("number", 1, 0, 10_000), "word": choice("word", ["a", "b"])})
+        super().__init__({"number": int_slider("number", number, 0, 10_000), "word": choice("word", ["a", "b"])})
 
     def draw(self):
         number, word = self.number.value, self.word.value
         self.drawn.append((number, word))
-        if number == 13:
-            raise ArithmeticError("no <b>13</b>, please")
-        return Bytes(f"{number} {word}".encode())
-
-
-class Sized(Counter):
-    """Its picture names the dots per inch it was asked for."""
-
-    def draw(self):
-        return SizedPicture()
-
-
-class SizedPicture:
-    def png(self, dpi):
-        return b"%d dpi" % dpi
+        if number in TROUBLES:
+            raise TROUBLES[number]
+        return Drawn(f"{number} {word}")
 
 
 class Slow(Counter):
@@ -75,98 +73,88 @@ class CountingLock:
         self.lock.release()
 
 
-def in_threads(actions):
+def in_threads(*actions):
     threads = [threading.Thread(target=action) for action in actions]
     for thread in threads:
         thread.start()
     return threads
 
 
+def until(condition):
+    while not condition():
+        time.sleep(0.001)
+
+
 def test_the_picture_follows_the_controls():
     lab = Counter()
-    assert lab.picture.value == b"1 a"
-    lab.number.value = 5
-    assert lab.picture.value == b"5 a"
-    lab.word.value = "b"
-    assert lab.picture.value == b"5 b"
+    lab.number.value, lab.word.value = 5, "b"
+    assert lab.picture.value == b"5 b at 100"
     lab.word.value = "b"  # no change, no drawing
     assert lab.drawn == [(1, "a"), (5, "a"), (5, "b")]
     lab.update()
     assert len(lab.drawn) == 4
 
 
-def test_controls_are_attributes_above_the_picture():
-    lab = Counter()
-    assert lab.children[:-1] == (lab.number, lab.word, lab.picture, lab.errors, lab.presenter)
+def test_controls_are_attributes_and_stand_above_the_picture_in_columns():
+    class InColumns(Counter):
+        columns = (1, 1)
+
+    lab, wide = Counter(), InColumns()
+    assert lab.children[:-1] == (lab.number, lab.word, lab.errors, lab.picture, lab.presenter)
     assert lab.controls == {"number": lab.number, "word": lab.word}
+    assert [column.children for column in wide.children[0].children] == [(wide.number,), (wide.word,)]
+    assert wide.children[1:3] == (wide.errors, wide.picture)
 
 
-def test_the_presenter_switch_enlarges_the_picture_and_the_type():
-    lab = Sized()
-    small, css = lab.picture.value, lab.children[-1]
-    lab.presenter.value = True
-    assert (small, lab.picture.value) == (b"100 dpi", b"150 dpi")
-    assert set(lab._dom_classes) == {"course-lab", "course-presenter"}
-    lab.presenter.value = False
-    assert (lab.picture.value, lab._dom_classes) == (small, ("course-lab",))
-    assert ".course-presenter" in css.value
-    assert css.layout.display == "none"
-
-
-def test_a_larger_picture_shows_the_same_in_more_dots():
-    for picture in (plots.text_windows(["to th", "e sea"]), plots.unrolled_picture(3)):
-        sizes = [struct.unpack(">II", picture.png(dpi)[16:24]) for dpi in (100, 150)]  # width, height of a PNG
-        assert sizes[1] == tuple(round(1.5 * length) for length in sizes[0])
-
-
-def test_an_error_is_shown_and_raised_and_goes_away():
-    lab = Counter()
-    with pytest.raises(ArithmeticError, match="please"):
-        lab.number.value = 13
-    assert "ArithmeticError: no &lt;b&gt;13&lt;/b&gt;, please" in lab.errors.value
-    assert "Traceback" in lab.errors.value
-    assert lab.picture.value == b"1 a"
-    with pytest.raises(ArithmeticError):
-        lab.update()
+@pytest.mark.parametrize("number", [13, 11])
+def test_an_error_is_shown_and_raised_and_goes_away(number):
+    lab, error = Counter(), TROUBLES[number]
+    for again in (lambda: setattr(lab.number, "value", number), lab.update):
+        with pytest.raises(type(error)):
+            again()
+        assert "Traceback" in lab.errors.value
+        assert type(error).__name__ in lab.errors.value
+        assert lab.picture.value == b"1 a at 100"
+    assert "<b>" not in lab.errors.value
     lab.number.value = 14
-    assert lab.errors.value == ""
-    assert lab.picture.value == b"14 a"
+    assert (lab.errors.value, lab.picture.value) == ("", b"14 a at 100")
 
 
-def test_the_guard_shows_and_passes_on_any_error():
+def test_a_refusal_is_one_sentence_and_keeps_the_picture():
     lab = Counter()
-    with pytest.raises(KeyboardInterrupt), lab.guard():
-        raise KeyboardInterrupt
-    assert "KeyboardInterrupt" in lab.errors.value
+    lab.number.value = 12
+    assert "no &lt;b&gt;12&lt;/b&gt;" in lab.errors.value
+    assert "Traceback" not in lab.errors.value
+    assert lab.picture.value == b"1 a at 100"
+    lab.number.value = 14
+    assert (lab.errors.value, lab.picture.value) == ("", b"14 a at 100")
 
 
-def test_without_draw_there_is_no_lab():
-    with pytest.raises(NotImplementedError):
-        Lab({})
+@pytest.mark.parametrize("number", TROUBLES)
+def test_before_there_is_a_picture_every_trouble_is_raised(number):
+    with pytest.raises(type(TROUBLES[number])):
+        Counter(number)
 
 
-def test_the_mime_bundle_has_the_widget_and_its_picture():
+def test_the_guard_serves_other_callbacks_too():
     lab = Counter()
-    lab.number.value = 7
-    bundle = lab._repr_mimebundle_()
-    assert base64.b64decode(bundle["image/png"]) == b"7 a"
-    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == lab.model_id
-    assert "text/plain" in bundle
-
-
-def test_a_real_picture():
-    class Real(Lab):
-        def draw(self):
-            return Picture(1, 1)
-
-    assert base64.b64decode(Real({})._repr_mimebundle_()["image/png"]).startswith(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(ZeroDivisionError), lab.guard():
+        print(1 / 0)
+    assert "ZeroDivisionError" in lab.errors.value
+    with lab.guard():
+        raise Refused("not now")
+    assert "not now" in lab.errors.value
+    assert "ZeroDivisionError" not in lab.errors.value
 
 
 def test_a_control_that_sets_another_leaves_the_last_state():
     lab = Counter()
     lab.number.observe(lambda change: setattr(lab.word, "value", "b" if change["new"] > 5 else "a"), names="value")
     lab.number.value = 6
-    assert lab.picture.value == b"6 b"
+    assert lab.picture.value == b"6 b at 100"
+
+
+# Threads: JupyterLab delivers slider moves in a second one
 
 
 def test_many_threads_leave_the_last_state_and_no_error():
@@ -181,36 +169,34 @@ def test_many_threads_leave_the_last_state_and_no_error():
         except Exception as error:  # noqa: BLE001, collected and asserted on below
             errors.append(error)
 
-    for thread in in_threads([lambda first=first: drag(first) for first in range(0, 800, 100)]):
+    for thread in in_threads(*(lambda first=first: drag(first) for first in range(0, 800, 100))):
         thread.join()
     assert errors == []
-    assert lab.picture.value == f"{lab.number.value} a".encode()
     assert lab.drawn[-1] == (lab.number.value, "a")
+    assert lab.picture.value == f"{lab.number.value} a at 100".encode()
 
 
 def test_a_change_while_drawing_is_drawn_next():
     lab = Slow()
     lab.hold.set()
-    (first,) = in_threads([lambda: setattr(lab.number, "value", 2)])
+    threads = in_threads(lambda: setattr(lab.number, "value", 2))
     assert lab.reading.wait(60)
-    (second,) = in_threads([lambda: setattr(lab.number, "value", 3)])
-    while lab.number.value != 3:
-        time.sleep(0.001)
+    threads += in_threads(lambda: setattr(lab.number, "value", 3))
+    until(lambda: lab.number.value == 3)
     lab.go_on.set()
-    first.join()
-    second.join()
-    assert lab.picture.value == b"3 a"
+    for thread in threads:
+        thread.join()
+    assert lab.picture.value == b"3 a at 100"
 
 
 def test_waiting_updates_are_drawn_as_one():
     lab = Slow()
     lab._lock = CountingLock(lab._lock)
     lab.hold.set()
-    threads = in_threads([lab.update])
+    threads = in_threads(lab.update)
     assert lab.reading.wait(60)
-    threads += in_threads([lab.update] * 10)
-    while lab._lock.asked < 11:
-        time.sleep(0.001)
+    threads += in_threads(*[lab.update] * 10)
+    until(lambda: lab._lock.asked == 11)
     lab.go_on.set()
     for thread in threads:
         thread.join()
@@ -227,33 +213,55 @@ def test_an_error_in_one_thread_does_not_block_the_others():
             raised.append(error)
 
     for action in (unlucky, lambda: setattr(lab.number, "value", 14)):
-        (thread,) = in_threads([action])
+        (thread,) = in_threads(action)
         thread.join()
     assert len(raised) == 1
-    assert lab.picture.value == b"14 a"
+    assert lab.picture.value == b"14 a at 100"
+
+
+# What a reader hands over
+
+
+@pytest.fixture
+def cells(monkeypatch):
+    """Runs code as cells of a notebook would: in a module of its own; returns that module."""
+    module = types.ModuleType("cells_of_a_notebook")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def run(code):
+        exec(code, vars(module))
+        return module
+
+    return run
+
+
+@pytest.mark.parametrize("code", ["def f(): return {}", "class f:\n    def __new__(cls): return {}"])
+def test_what_a_cell_defines_anew_counts_from_then_on(cells, code):
+    latest = Latest(cells(code.format("'first'")).f)
+    assert latest() == "first"
+    cells(code.format("'second'"))
+    assert latest() == "second"
+    assert latest.now() is cells("").f
+
+
+@pytest.mark.parametrize("later", ["def f(): return 'second'", "f = 3", "del f"])
+@pytest.mark.parametrize("earlier", ["kept = f", "kept = f\ndef f(): return 'between'"])
+def test_what_is_kept_under_another_name_stays(cells, earlier, later):
+    latest = Latest(cells(f"def f(): return 'first'\n{earlier}").kept)
+    followed = "between" not in earlier and "second" in later  # it was handed over as the function of this name
+    cells(later)
+    assert latest() == ("second" if followed else "first")
+
+
+def test_what_has_no_name_of_its_own_stays():
+    for thing in (lambda: "A", "a".upper, functools.partial(str.upper, "a")):
+        assert Latest(thing)() == "A"
 
 
 def test_controls():
     slider = int_slider("steps", 35, 1, 100, step=2)
-    assert isinstance(slider, ipywidgets.IntSlider)
     assert (slider.value, slider.min, slider.max, slider.step, slider.description) == (35, 1, 100, 2, "steps")
-    assert choice("word", ["a", "b"]).value == "a"
-    assert choice("word", ["a", "b"], "b").options == ("a", "b")
-    assert choice("word", ["a", "b"], "b").value == "b"
-
-
-def test_a_function_lab_calls_the_function_with_the_controls_values():
-    calls = []
-
-    def draw(num_steps):
-        calls.append(num_steps)
-        return plots.text_windows(["a" * num_steps])
-
-    lab = FunctionLab(draw, num_steps=int_slider("num_steps", 5, 1, 9))
-    before = lab.picture.value
-    lab.num_steps.value = 8
-    assert calls == [5, 8]
-    assert lab.picture.value != before
+    assert [choice("word", ["a", "b"], *given).value for given in ((), "b")] == ["a", "b"]
 
 
 def test_text_windows_shows_every_character():

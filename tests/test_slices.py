@@ -7,8 +7,9 @@ import time
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
-from course_utils.widgets.training_lab.slices import Slices
+from course_utils.widgets.slices import Slices
 
 WORD = contextvars.ContextVar("WORD", default="nothing")
 
@@ -16,8 +17,8 @@ WORD = contextvars.ContextVar("WORD", default="nothing")
 class Counting:
     """A loop that asks for a breath after each of its steps."""
 
-    def __init__(self, steps=3, seconds=0.0, context=None):
-        self.done, self.closed, self.steps, self.context = [], 0, steps, context
+    def __init__(self, steps=3, seconds=0.0):
+        self.done, self.closed, self.steps = [], 0, steps
         self.slices = Slices(self.run, seconds)
 
     def run(self):
@@ -27,6 +28,7 @@ class Counting:
                 self.slices.breathe()
             return "all"
         finally:
+            self.slices.breathe()
             self.closed += 1
 
 
@@ -36,7 +38,7 @@ def test_it_is_left_and_goes_on_where_it_was():
     while not loop.slices.ended:
         loop.slices.go_on()
         seen.append((list(loop.done), loop.slices.result))
-    assert seen == [([0], None), ([0, 1], None), ([0, 1], "all")]
+    assert seen == [([0], None), ([0, 1], None), ([0, 1], None), ([0, 1], "all")]
     assert loop.closed == 1
 
 
@@ -62,8 +64,7 @@ def test_calls_from_outside_leave_nothing():
     loop.slices.go_on()
     other = Slices(lambda: loop.slices.breathe("a model", "its inputs"), 0)
     other.go_on()
-    assert other.ended
-    assert loop.done == [0]
+    assert (other.ended, loop.done) == (True, [0])
 
 
 def test_an_error_is_raised_where_the_slice_was_asked_for():
@@ -73,47 +74,45 @@ def test_an_error_is_raised_where_the_slice_was_asked_for():
     assert slices.ended
 
 
-def test_giving_up_ends_the_function_with_its_finally():
+def test_giving_up_ends_the_function_with_its_finally_and_without_another_breath():
     loop = Counting()
     loop.slices.go_on()
-    loop.slices.give_up()
-    assert (loop.done, loop.closed, loop.slices.ended) == ([0], 1, True)
-    loop.slices.give_up()  # nothing is left to end
-    assert loop.closed == 1
-
-
-def test_giving_up_does_not_ask_for_a_breath_on_the_way_out():
-    def stubborn():
-        try:
-            slices.breathe()
-        finally:
-            slices.breathe()
-            ended.append(True)
-
-    ended, slices = [], None
-    slices = Slices(stubborn, 0)
-    slices.go_on()
-    slices.give_up()
-    assert ended == [True]
-    assert slices.ended
+    for _ in range(2):  # the second time nothing is left to end
+        loop.slices.give_up()
+        assert (loop.done, loop.closed, loop.slices.ended) == ([0], 1, True)
 
 
 @pytest.mark.parametrize("outside", [True, False])
-def test_gradients_inside_and_outside_are_kept_apart(outside):
-    def without_gradients():
-        inside.append(torch.is_grad_enabled())
-        with torch.set_grad_enabled(not outside):
+def test_what_torch_knows_of_gradients_and_modes_is_kept_apart(outside):
+    """Function modes lie on a stack: whoever leaves in the middle must not take one of the other side's away."""
+
+    def state():
+        return torch.is_grad_enabled(), torch.empty(()).device.type
+
+    def function():
+        inside.append(state())
+        with torch.set_grad_enabled(not outside), torch.device("meta"):
             for _ in range(2):
                 slices.breathe()
-                inside.append(torch.is_grad_enabled())
+                inside.append(state())
+        inside.append(state())
 
     with torch.set_grad_enabled(outside):
-        inside, slices = [], Slices(without_gradients, 0)
+        inside, slices = [], Slices(function, 0)
         for mode in (outside, outside, not outside):
-            with torch.set_grad_enabled(mode):
+            with torch.set_grad_enabled(mode), Plain():
                 slices.go_on()
-                assert torch.is_grad_enabled() == mode
-    assert inside == [outside, not outside, not outside]
+                assert state() == (mode, "cpu")
+                assert len(torch.overrides._get_current_function_mode_stack()) == 1
+    assert slices.ended
+    assert inside == [(outside, "cpu"), (not outside, "meta"), (not outside, "meta"), (outside, "cpu")]
+
+
+class Plain(TorchFunctionMode):
+    """Changes nothing; it stands where `quick_layers` stands."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        return function(*args, **(kwargs or {}))
 
 
 def test_the_function_sees_the_callers_context():

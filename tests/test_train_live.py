@@ -1,5 +1,7 @@
 """`train` around a fake display and a fake clock: one picture, seldom redrawn, and no record lost."""
 
+import contextlib
+import itertools
 import struct
 from itertools import pairwise
 from types import SimpleNamespace
@@ -10,7 +12,7 @@ from IPython.display import Image
 from matplotlib.text import Text
 from torch import nn
 
-from course_utils import RNNModel, Vocab, live, load_data_time_machine, predict, train, training
+from course_utils import RNNModel, Vocab, load_data_time_machine, plots, predict, train, train_live, training
 from course_utils.training import Epoch
 
 
@@ -24,26 +26,9 @@ def screen(monkeypatch):
         screen.shown.append(picture)
         return SimpleNamespace(update=lambda picture: screen.updates.append((screen.now, picture)))
 
-    monkeypatch.setattr(live, "display", display)
-    monkeypatch.setattr(live, "time", SimpleNamespace(perf_counter=lambda: screen.now))
+    monkeypatch.setattr(train_live, "display", display)
+    monkeypatch.setattr(train_live, "time", SimpleNamespace(perf_counter=lambda: screen.now))
     return screen
-
-
-@pytest.fixture
-def acts(monkeypatch, screen):
-    """A function that replaces the training by a list of acts: records to yield or errors to raise, 0.25 s each."""
-
-    def prepare(*acts):
-        def epochs(*args):
-            for act in acts:
-                screen.now += 0.25
-                if isinstance(act, type):
-                    raise act
-                yield act
-
-        monkeypatch.setattr(training, "epochs", epochs)
-
-    return prepare
 
 
 @pytest.fixture(scope="module")
@@ -60,44 +45,63 @@ def run(data, num_epochs=3, **kwargs):
     return train(model(data[1]), *data, 0.5, num_epochs, torch.device("cpu"), **kwargs)
 
 
+def act(data, screen, *acts, **kwargs):
+    """Run `train` on a list of acts in place of a training: records to yield or errors to raise, 0.25 s each."""
+
+    def epochs(*args, **kwargs):
+        for each in acts:
+            screen.now += 0.25
+            if isinstance(each, type):
+                raise each
+            yield each
+
+    return run(data, len(acts), epochs=epochs, **kwargs)
+
+
 def record(epoch, **kwargs):
     return Epoch(epoch, 20 / epoch + 1, 1000.0 * epoch, **kwargs)
+
+
+def titles(monkeypatch, at=None):
+    """A list of the titles that are drawn from now on; the picture number `at` is interrupted."""
+    draw, drawn = plots.TrainingCurves.draw, []
+
+    def listen(curves, history, title):
+        drawn.append(title)
+        if len(drawn) == at:
+            raise KeyboardInterrupt
+        return draw(curves, history, title)
+
+    monkeypatch.setattr(plots.TrainingCurves, "draw", listen)
+    return drawn
 
 
 def test_one_picture_is_shown_and_updated_in_place(data, screen):
     history = run(data, 4)
     assert [r.epoch for r in history] == [1, 2, 3, 4]
-    assert len(screen.shown) == 1
-    assert len(screen.updates) == 1  # the fake clock stands still, so only the last picture is due
+    assert (len(screen.shown), len(screen.updates)) == (1, 1)  # the fake clock stands still: only the last one is due
     pictures = [screen.shown[0], screen.updates[0][1]]
     assert all(isinstance(picture, Image) and picture.data.startswith(b"\x89PNG") for picture in pictures)
     assert pictures[0].data != pictures[1].data
 
 
-def test_updates_are_seldom_and_the_last_one_is_not_missed(data, screen, acts):
-    acts(*(record(epoch) for epoch in range(1, 41)))
-    run(data, 40)
+def test_updates_are_seldom_of_one_size_and_the_last_one_is_not_missed(data, screen):
+    act(data, screen, *(record(epoch, held_out_perplexity=10.0**epoch) for epoch in range(1, 16)))
     times = [0.0, *(moment for moment, _ in screen.updates)]
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    assert min(gaps[:-1]) >= live.SECONDS_BETWEEN_PICTURES >= 0.25
-    assert len(screen.updates) >= 40 * 0.25 / (live.SECONDS_BETWEEN_PICTURES + 0.25)
+    assert min(gaps[:-1]) >= train_live.SECONDS_BETWEEN_PICTURES >= 0.25
+    assert len(screen.updates) >= 15 * 0.25 / (train_live.SECONDS_BETWEEN_PICTURES + 0.25)
     assert times[-1] == screen.now
-
-
-def test_all_pictures_have_the_same_size(data, screen, acts):
-    acts(*(record(epoch, held_out_perplexity=10.0**epoch) for epoch in range(1, 16)))
-    run(data, 15)
     pictures = [*screen.shown, *(picture for _, picture in screen.updates)]
-    assert len(pictures) > 3
     assert len({struct.unpack(">II", picture.data[16:24]) for picture in pictures}) == 1
 
 
 @pytest.mark.parametrize(
     "history", [[], [Epoch(12_345, 98_765.4321, 1e6, 123_456.789)], [Epoch(100, 1e30, 1e6, float("inf"))]]
 )
-def test_the_last_title_fits_into_the_picture(history):
-    curves = live.plots.TrainingCurves({"unigram": 17.0}, 20_000)
-    for title in (live.reached(history), live.progress(record(10_000), 1, 20_000, 98_765.0)):
+def test_titles_fit_into_the_picture(history):
+    curves = plots.TrainingCurves({"unigram": 17.0}, 20_000)
+    for title in (train_live.reached(history), train_live.progress(record(10_000), 1, 20_000, 98_765.0)):
         picture = curves.draw(history, title)
         picture.png()
         (label,) = [text for text in picture.findobj(Text) if text.get_text() == title]
@@ -106,164 +110,137 @@ def test_the_last_title_fits_into_the_picture(history):
         assert box.x1 <= picture.bbox.x1
 
 
-def test_no_plot(data, screen, capsys):
-    history = run(data, plot=False)
-    assert len(history) == 3
-    assert screen.shown == screen.updates == []
-    assert capsys.readouterr().out == live.summary(history, "cpu") + "\n"
+def test_titles_tell_the_progress_and_then_the_result(data, screen, monkeypatch):
+    drawn = titles(monkeypatch)
+    history = act(data, screen, *(record(epoch) for epoch in range(1, 5)))
+    assert drawn == ["getting ready", train_live.progress(record(3), 1, 4, 3 * 0.25), train_live.reached(history)]
 
 
-def test_outside_a_notebook_it_trains_all_the_same(data, capsys):
-    assert len(run(data)) == 3
-    assert "epoch 3: perplexity" in capsys.readouterr().out
+def test_without_a_plot_or_a_notebook_it_prints_the_summary(data, capsys, monkeypatch):
+    shown = []
+    for plot in (True, False):  # there is no notebook here
+        monkeypatch.setattr(train_live, "LivePlot", shown.append if not plot else train_live.LivePlot)
+        history = run(data, plot=plot)
+        assert len(history) == 3
+        assert capsys.readouterr().out.endswith(train_live.summary(history, "cpu") + "\n")
+    assert shown == []
 
 
-def test_the_summary_line(capsys, data, screen, acts):
-    acts(record(1, held_out_perplexity=30.0), record(2), record(3, held_out_perplexity=12.25), record(4))
-    run(data, 4)
+def test_the_summary_line(capsys, data, screen):
+    act(data, screen, record(1, held_out_perplexity=30.0), record(2), record(3, held_out_perplexity=12.25), record(4))
     printed = capsys.readouterr().out
     assert printed.startswith("epoch 4: perplexity 6 on training text, 12.2 on held-out text, 3,000 tokens/s on cpu (")
     assert printed.count("\n") == 1
-    assert live.summary([record(1)], "cpu").startswith("epoch 1: perplexity 21 on training text, 1,000 tokens/s on")
-    assert live.summary([], "cpu") == "no epoch was finished"
-
-
-def test_titles_tell_the_progress_and_then_the_result(data, screen, acts, monkeypatch):
-    acts(*(record(epoch) for epoch in range(1, 5)))
-    draw, titles = live.plots.TrainingCurves.draw, []
-    monkeypatch.setattr(live.plots.TrainingCurves, "draw", lambda *args: titles.append(args[2]) or draw(*args))
-    history = run(data, 4)
-    assert titles == ["getting ready", live.progress(record(3), 1, 4, 3 * 0.25), live.reached(history)]
 
 
 def test_the_progress_line():
-    assert live.progress(record(3), 1, 10, 6.0) == "epoch 3 of 10, about 14 s left, 3,000 tokens/s"
-    assert live.progress(record(13), 11, 20, 6.0) == "epoch 13 of 20, about 14 s left, 13,000 tokens/s"
-    assert "about 0 s left" in live.progress(record(10), 1, 10, 6.0)
+    assert train_live.progress(record(3), 1, 10, 6.0) == "epoch 3 of 10, about 14 s left, 3,000 tokens/s"
+    assert train_live.progress(record(13), 11, 20, 6.0) == "epoch 13 of 20, about 14 s left, 13,000 tokens/s"
+    assert "about 0 s left" in train_live.progress(record(10), 1, 10, 6.0)
 
 
 def test_no_epochs(data, screen, capsys):
-    assert run(data, 0) == []
-    assert len(screen.shown) == len(screen.updates) == 1
-    assert capsys.readouterr().out == "no epoch was finished\n"
     old = [record(7)]
+    assert run(data, 0) == []
+    assert (len(screen.shown), len(screen.updates)) == (1, 1)
+    assert capsys.readouterr().out == "no epoch was finished\n"
     assert run(data, 0, history=old) is old
     assert old == [record(7)]
 
 
-def test_an_interruption_keeps_the_records(data, screen, acts, capsys):
-    acts(record(1), record(2), record(3), KeyboardInterrupt, record(4))
-    history = run(data, 10)
-    assert history == [record(1), record(2), record(3)]
-    assert len(screen.updates) == 2  # one in between at 0.75 s, and the last
-    printed = capsys.readouterr().out
-    assert printed.startswith("Stopped after epoch 3; the model and its history are kept.\nepoch 3: perplexity ")
+@pytest.mark.parametrize(("done", "drawing"), [(0, False), (3, False), (3, True)])
+def test_an_interruption_keeps_the_records(data, screen, capsys, monkeypatch, done, drawing):
+    records = [record(epoch) for epoch in range(1, 5)]
+    titles(monkeypatch, at=2 if drawing else None)  # the second picture is due after 0.75 s
+    acts = records if drawing else [*records[:done], KeyboardInterrupt, *records[done:]]
+    assert act(data, screen, *acts) == records[:done]
+    assert capsys.readouterr().out.startswith(f"Stopped after epoch {done}; the model and its history are kept.\n")
+    assert screen.updates[-1][0] == screen.now
 
 
-def test_an_interruption_before_the_first_epoch_ends(data, screen, acts, capsys):
-    acts(KeyboardInterrupt)
-    assert run(data, 10) == []
-    assert capsys.readouterr().out.startswith("Stopped after epoch 0; ")
-
-
-def test_an_interruption_while_drawing(data, screen, acts, monkeypatch):
-    acts(*(record(epoch) for epoch in range(1, 11)))
-    draw, calls = live.plots.TrainingCurves.draw, []
-
-    def interrupted(*args):
-        calls.append(args)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return draw(*args)
-
-    monkeypatch.setattr(live.plots.TrainingCurves, "draw", interrupted)
-    history = run(data, 10)
-    assert history == [record(1), record(2), record(3)]
-    assert len(screen.updates) == 1
-
-
-class Interrupted:
-    """A loader on which the user presses Stop in the middle of an epoch."""
-
-    def __init__(self, train_iter, epoch):
-        self.train_iter, self.left = train_iter, epoch
-
-    def __getattr__(self, name):
-        return getattr(self.train_iter, name)
-
-    def __len__(self):
-        return len(self.train_iter)
-
-    def __iter__(self):
-        self.left -= 1
-        for i, batch in enumerate(self.train_iter):
-            if self.left == 0 and i == 2:
-                raise KeyboardInterrupt
-            yield batch
-
-
-def test_after_an_interruption_model_and_history_go_on(data, screen):
+def test_after_an_interruption_within_an_epoch_model_and_history_go_on(data, screen):
     train_iter, vocab = data
-    net = model(vocab)
-    history = train(net, Interrupted(train_iter, 4), vocab, 0.5, 10, "cpu")
+    net, passes = model(vocab), itertools.count()
+
+    def press_stop(net, inputs):
+        if net.training and next(passes) == 3 * len(train_iter) + 2:
+            raise KeyboardInterrupt
+
+    net.register_forward_pre_hook(press_stop)
+    history = train(net, train_iter, vocab, 0.5, 10, "cpu")
     assert [r.epoch for r in history] == [1, 2, 3]
     assert len(predict("time", 5, net, vocab, "cpu")) >= 9
-    again = train(net, train_iter, vocab, 0.5, 2, "cpu", history=history)
-    assert again is history
+    assert train(net, train_iter, vocab, 0.5, 2, "cpu", history=history) is history
     assert [r.epoch for r in history] == [1, 2, 3, 4, 5]
     assert [r.epoch for r in history if r.sample] == [1, 4, 5]
     assert len(screen.shown) == 2
+    anew = train(net, train_iter, vocab, 0.5, 2, "cpu")
+    assert [r.epoch for r in anew] == [1, 2]
+    assert anew[0].perplexity < history[0].perplexity
 
 
-def test_calling_again_without_the_history_starts_new_curves(data, screen):
-    net = model(data[1])
-    first = train(net, *data, 0.5, 2, "cpu")
-    second = train(net, *data, 0.5, 2, "cpu")
-    assert [r.epoch for r in second] == [1, 2]
-    assert second[0].perplexity < first[0].perplexity
-
-
-def test_train_yields_what_epochs_yields(data, screen):
-    history = run(data, 5, every=2, prefix="boot")
+def test_train_keeps_what_epochs_yields(data, screen):
+    history = run(data, 5, every=2, prefix="boot", fast=False)
+    torch.manual_seed(0)
     records = list(training.epochs(model(data[1]), *data, 0.5, 5, "cpu", every=2, prefix="boot"))
-    assert len(records) == len(history) == 5
+    assert [(r.epoch, r.perplexity, r.sample) for r in history] == [(r.epoch, r.perplexity, r.sample) for r in records]
     assert {r.epoch for r in history if r.sample} == {1, 2, 4, 5}
-    assert all(r.sample.startswith("boot") for r in history if r.sample)
 
 
-def test_an_error_passes_and_leaves_the_picture_so_far(data, screen, acts):
-    acts(record(1), FloatingPointError)
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt, FloatingPointError])
+@pytest.mark.parametrize("fast", [True, False])
+def test_layers_are_quick_while_it_trains_unless_the_reader_says_no(data, screen, monkeypatch, error, fast):
+    inside, seen = [], []
+
+    class Fake:
+        def __enter__(self):
+            inside.append(True)
+
+        def __exit__(self, *error):
+            inside.clear()
+
+    def epochs(*args, **kwargs):
+        yield seen.append(bool(inside)) or record(1)
+        if error:
+            raise error
+
+    monkeypatch.setattr(train_live, "quick_layers", Fake)
     history = []
-    with pytest.raises(FloatingPointError):
-        run(data, 5, history=history)
-    assert history == [record(1)]
-    assert len(screen.updates) == 1
+    with pytest.raises(error) if error is FloatingPointError else contextlib.nullcontext():
+        run(data, epochs=epochs, fast=fast, history=history)
+    assert (seen, inside) == ([fast], [])
+    assert (history, len(screen.updates)) == ([record(1)], 1)
 
 
-def test_mistakes_are_said_before_anything_is_drawn(data, screen):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"vocab": Vocab("abc")}, "the vocabulary has 4; build it with len"),
+        ({"lr": 0}, "lr is 0"),
+        ({"train_iter": [1, 2]}, "does not say whether it carries_state"),
+        ({"num_epochs": -1}, "num_epochs is -1"),
+        ({"every": 0}, "every is 0"),
+        ({"recipe": "sgd"}, "recipe is 'sgd'"),
+    ],
+)
+def test_mistakes_are_said_before_anything_is_drawn(data, screen, change, words):
     train_iter, vocab = data
-    with pytest.raises(ValueError, match="the vocabulary has 4; build it with len"):
-        train(model(vocab), train_iter, Vocab("abc"), 0.5, 3, "cpu")
-    with pytest.raises(ValueError, match="lr is 0"):
-        train(model(vocab), train_iter, vocab, 0, 3, "cpu")
-    with pytest.raises(ValueError, match="does not say its sampling"):
-        train(model(vocab), list(train_iter), vocab, 0.5, 3, "cpu")
-    with pytest.raises(ValueError, match="num_epochs is -1"):
-        train(model(vocab), train_iter, vocab, 0.5, -1, "cpu")
+    asked = {"train_iter": train_iter, "vocab": vocab, "lr": 0.5, "num_epochs": 3, "device": "cpu"} | change
+    with pytest.raises(ValueError, match=words):
+        train(model(vocab), **asked)
     assert screen.shown == []
 
 
-def test_an_own_text_without_a_held_out_part(tmp_path, screen):
-    path = tmp_path / "short.txt"
-    path.write_text("time traveller")
-    train_iter, vocab = load_data_time_machine(1, 3, corpus=path)
+def test_an_own_text_without_a_held_out_part_has_no_baselines(tmp_path, screen):
+    (tmp_path / "short.txt").write_text("time traveller")
+    train_iter, vocab = load_data_time_machine(1, 3, corpus=tmp_path / "short.txt")
+    assert len(train_iter.held_out) < 2
+    assert train_live.counted(train_iter, vocab) == {}
     history = train(model(vocab), train_iter, vocab, 0.5, 2, "cpu")
-    assert all(r.held_out_perplexity is not None or len(train_iter.held_out) < 2 for r in history)
-    assert len(history) == 2
+    assert [r.held_out_perplexity for r in history] == [None, None]
 
 
 def test_a_bidirectional_model_is_trained_and_drawn(data, screen, capsys):
-    net = model(data[1], bidirectional=True)
-    history = train(net, *data, 0.5, 2, "cpu")
+    history = train(model(data[1], bidirectional=True), *data, 0.5, 2, "cpu")
     assert all(r.sample is None for r in history)
     assert "on held-out text" in capsys.readouterr().out

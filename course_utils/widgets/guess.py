@@ -27,10 +27,9 @@ class Guess(ipywidgets.VBox):
 
     def __init__(self, key, question, options, unit=""):
         self.key, self.question, self.options, self.unit = key, question, options, unit
-        self.answer = _remembered().get(key)
-        numeric = isinstance(options, tuple)
-        self.control = _slider(options, self.answer, unit) if numeric else _choices(options, self.answer)
-        self.status = ipywidgets.HTML()
+        self.answer, self.status = _remembered().get(key), ipywidgets.HTML()
+        kind = _slider if isinstance(options, tuple) else _choices
+        self.control = kind(options, self.answer, unit)
         self.control.observe(self._on_change, names="value")
         super().__init__([ipywidgets.HTML(f"<b>{html.escape(question)}</b>"), self.control, self.status])
         self._show()
@@ -40,32 +39,29 @@ class Guess(ipywidgets.VBox):
         self._show(_remember(self.key, self.answer))
 
     def _show(self, trouble=""):
-        empty = "No guess yet. You can run on without one."
-        self.status.value = html.escape(
-            empty if self.answer is None else f"Your guess: {self.answer} {self.unit}{trouble}"
-        )
+        words = "No guess yet. You can run on without one."
+        if self.answer is not None:
+            words = f"Your guess: {self.answer} {self.unit}{trouble}"
+        self.status.value = html.escape(words)
 
     def _repr_mimebundle_(self, **kwargs):
         """The live widget, and beside it the question as text for readers without a kernel."""
-        bundle = super()._repr_mimebundle_(**kwargs)
         numeric = isinstance(self.options, tuple)
         answers = f"{self.options[0]} to {self.options[1]} {self.unit}" if numeric else " · ".join(self.options)
-        bundle["text/html"] = f"<p><b>{html.escape(self.question)}</b><br>{html.escape(answers)}</p>"
-        return bundle
+        text = f"<p><b>{html.escape(self.question)}</b><br>{html.escape(answers)}</p>"
+        return super()._repr_mimebundle_(**kwargs) | {"text/html": text}
 
 
-def _choices(options, answer):
-    return ipywidgets.RadioButtons(
-        options=options, value=answer if answer in options else None, layout={"width": "auto"}
-    )
+def _choices(options, answer, unit):
+    value = answer if answer in options else None
+    return ipywidgets.RadioButtons(options=options, value=value, layout={"width": "auto"})
 
 
 def _slider(limits, answer, unit):
     low, high, step = (*limits, 1)[:3]
     whole = all(isinstance(number, int) for number in (low, high, step))
     kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-    inside = isinstance(answer, int | float) and low <= answer <= high
-    value = answer if inside else low
+    value = answer if isinstance(answer, int | float) and low <= answer <= high else low
     return kind(value=value, min=low, max=high, step=step, description=unit, layout={"width": "28em"})
 
 

@@ -13,6 +13,7 @@ import ipywidgets
 from course_utils.plots import VERMILION
 
 DPI = {False: 100, True: 150}  # of the picture, by the presenter switch
+WIDE = {"style": {"description_width": "8em"}, "layout": {"width": "28em"}}  # of a slider and its label
 LARGE_TYPE = """<style>
 .course-presenter {--jp-widgets-font-size: 20px; --jp-widgets-inline-height: 40px; --jp-widgets-radio-item-height: 36px}
 .course-presenter pre, .course-presenter table {font-size: 20px}
@@ -82,12 +83,15 @@ class Lab(ipywidgets.VBox):
         """Inside, an error is shown in the lab before it goes on its way; one of `refusals` ends here."""
         try:
             yield
-        except Exception as error:
+        except BaseException as error:  # an interrupt too: the picture is not that of the controls
             refused = isinstance(error, self.refusals) and self.picture.value
-            text = str(error) if refused else "".join(traceback.format_exception(error))
-            self.errors.value = f"<pre style='color: {VERMILION}; white-space: pre-wrap'>{html.escape(text)}</pre>"
+            self.show_error(str(error) if refused else "".join(traceback.format_exception(error)))
             if not refused:
                 raise
+
+    def show_error(self, text):
+        """Write in the place for an error; the next good update wipes it away."""
+        self.errors.value = f"<pre style='color: {VERMILION}; white-space: pre-wrap'>{html.escape(text)}</pre>"
 
     def _on_change(self, change):
         self.update()
@@ -104,12 +108,7 @@ class Lab(ipywidgets.VBox):
 
 
 class FunctionLab(Lab):
-    """A lab around one function of the reader's: it is called with the controls' values and returns a picture.
-
-    Args:
-        function: takes the controls' values by name and returns a `plots.Picture`.
-        controls: name -> ipywidgets control with a `value`.
-    """
+    """A lab around one function of the reader's, which takes the controls' values by name and returns a picture."""
 
     def __init__(self, function, **controls):
         self.function = Latest(function)
@@ -124,9 +123,6 @@ class Latest:
 
     A cell that is run again binds the name to a new function: a lab that was opened before works with it from then on.
     Whatever was not bound to its own name when it was handed over, such as an older version kept on purpose, stays.
-
-    Args:
-        thing: a function or a class.
     """
 
     def __init__(self, thing):
@@ -148,17 +144,10 @@ class Latest:
 
 def int_slider(description, value, low, high, step=1):
     """A labelled slider over whole numbers."""
-    return ipywidgets.IntSlider(
-        value, low, high, step, description=description, style={"description_width": "8em"}, layout={"width": "28em"}
-    )
+    return ipywidgets.IntSlider(value, low, high, step, description=description, **WIDE)
 
 
 def choice(description, options, value=None):
     """A labelled slider over a few names; in JupyterLab a focused drop-down list loses its keys to the notebook."""
-    return ipywidgets.SelectionSlider(
-        options=options,
-        value=options[0] if value is None else value,
-        description=description,
-        style={"description_width": "8em"},
-        layout={"width": "28em"},
-    )
+    value = options[0] if value is None else value
+    return ipywidgets.SelectionSlider(options=options, value=value, description=description, **WIDE)

@@ -1,10 +1,8 @@
-"""The lab itself: controls, buttons, and the task that trains.
+"""The training lab: choose settings, train, and compare the runs, while the page stays alive.
 
 One asyncio task on the kernel's loop trains, and only that loop's thread changes a run. Buttons and sliders, which
 JupyterLab may deliver in another thread, pass their wish to the loop; the task looks at it after every epoch, and in
 long epochs between two forward passes.
-
-Dimensions: T time steps (`num_steps`), B batch size, V vocabulary, H hidden units.
 """
 
 import asyncio
@@ -19,19 +17,20 @@ import weakref
 
 import ipywidgets
 import torch
-from torch import nn
 
 from course_utils import plots, training
 from course_utils.devices import ThreadWatch, try_gpu
+from course_utils.experiments.shapes import CELLS
+from course_utils.fast import quick_layers
 from course_utils.loaders import SeqDataLoader, load_data_time_machine
 from course_utils.models import RNNModel
-from course_utils.widgets.lab import Lab, choice, int_slider
-from course_utils.widgets.training_lab.runs import Run, samples, table
-from course_utils.widgets.training_lab.slices import Slices
+from course_utils.train_live import counted
+from course_utils.widgets.lab import Lab, Latest, choice, int_slider
+from course_utils.widgets.runs import Run, samples, table
+from course_utils.widgets.slices import Slices
 
-LAYERS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
-RECIPES = {"book": (training.sgd, 1.0), "one cycle": (training.one_cycle, 0.01)}  # with the rate that suits it
-RATES = [0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
+RECIPES = {"book": (training.sgd, 1.0), "one cycle": (training.one_cycle, 0.01)}
+RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 SECONDS_BETWEEN_PICTURES = 0.25
 DRAWING_SHARE = 0.2  # of the time, at most; the rest is for training
 SECONDS_OF_A_SLICE = 0.1  # a longer epoch is left in the middle
@@ -43,11 +42,13 @@ class TrainingLab(Lab):
     """Sliders for a training run, its curves as they grow, and the runs before it in grey.
 
     The buttons are `start`, `pause`, `stop` and `reset`; each can be clicked by code too. Only one lab trains at a
-    time: a newer one, or the same cell run again, ends the run of the one before.
+    time: a newer one, or the same cell run again, ends the run of the one before. A cell that defines the model, the
+    loop or a recipe anew counts at the next Start.
 
     Args:
         model: called as `model(rnn_layer, vocab_size)`; a class of the course's interface, as edited in a cell.
         epochs: a generator function with the arguments of `training.epochs`.
+        recipes: name -> (a function with the arguments of `training.sgd`, the learning rate that suits it).
         corpus, batch_size, max_tokens: as for `load_data_time_machine`.
         prefix: start of the sample that is written on the way.
         seed: every run starts from it, so that runs differ by their settings alone.
@@ -58,21 +59,21 @@ class TrainingLab(Lab):
         runs: the `Run` records since the lab was opened or reset.
     """
 
+    columns = (4, 3)
     _turn = None  # weak reference to the lab that may train
 
-    def __init__(self, model=RNNModel, epochs=training.epochs, *, corpus="auto", batch_size=32, max_tokens=10_000,
-                 prefix="time traveller", seed=0, device=None):  # fmt: skip
-        self.model, self.epochs, self.prefix, self.seed = model, epochs, prefix, seed
+    def __init__(self, model=RNNModel, epochs=training.epochs, *, recipes=RECIPES, corpus="auto", batch_size=32,
+                 max_tokens=10_000, prefix="time traveller", seed=0, device=None):  # fmt: skip
+        self.model, self.epochs, self.prefix, self.seed = Latest(model), Latest(epochs), prefix, seed
+        self.recipes = {name: (Latest(recipe), rate) for name, (recipe, rate) in recipes.items()}
         self.device = try_gpu() if device is None else device
         self.text, self.vocab = load_data_time_machine(batch_size, 1, max_tokens=max_tokens, corpus=corpus)
-        self.runs = []
-        self._task, self._redraw_waits, self._next_picture = None, False, 0.0
-        self._loop, self._owner = _running_loop(), threading.get_ident()
-        self._curves = plots.RunCurves(self._baselines())
-        self._defaults = {"num_steps": 35, "num_hiddens": 256, "sampling": "sequential", "cell": "RNN",
-                          "recipe": "book", "lr": 1.0, "num_epochs": 100}  # fmt: skip
+        self.runs, self._task, self._redraw_waits, self._next_picture = [], None, False, 0.0
+        self._loop = _running_loop()
+        self._curves = plots.RunCurves(counted(self.text, self.vocab))
         self.status, self.sample, self.table = (ipywidgets.HTML() for _ in range(3))
-        super().__init__(_controls(self._defaults))
+        super().__init__(_controls({name: rate for name, (_, rate) in self.recipes.items()}))
+        self._defaults = self._settings()
         self.recipe.observe(self._on_recipe, names="value")
         self._take_turn()
 
@@ -115,7 +116,7 @@ class TrainingLab(Lab):
     def _start(self):
         if self.active:
             return  # a second click changes nothing
-        self._loop, self._owner = _running_loop(), threading.get_ident()
+        self._loop = _running_loop()
         if self._loop is None:
             raise RuntimeError("the training lab needs a notebook; in a script call course_utils.train")
         self._take_turn()
@@ -123,24 +124,24 @@ class TrainingLab(Lab):
         self.runs.append(run)
         self._threads = ThreadWatch(self.device)
         self._task = self._loop.create_task(self._train(run, train_iter))
-        self._task.add_done_callback(_mark_as_reported)
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())  # looked at: reported once
         self._redraw()
 
     def _new_run(self):
         """Build the batches and the model that the controls ask for."""
-        settings = {name: control.value for name, control in self.controls.items()}
-        text, steps, sampling = self.text, settings["num_steps"], settings["sampling"]
-        train_iter = SeqDataLoader(text.corpus, text.batch_size, steps, sampling, text.held_out)
+        text, settings = self.text, self._settings()
+        cut = settings["num_steps"], settings["sampling"]
+        train_iter = SeqDataLoader(text.corpus, text.batch_size, *cut, held_out=text.held_out)
         torch.manual_seed(self.seed)
-        layer = LAYERS[settings["cell"]](len(self.vocab), settings["num_hiddens"])
+        layer = CELLS[settings["cell"]](len(self.vocab), settings["num_hiddens"])
         return Run(len(self.runs) + 1, settings, self.model(layer, len(self.vocab))), train_iter
 
     async def _train(self, run, train_iter):
         """Consume the epochs one by one; whoever changes `run.state` decides whether there is a next one."""
-        recipe, _ = RECIPES[run.settings["recipe"]]
-        records = self.epochs(run.net, train_iter, self.vocab, run.settings["lr"], run.settings["num_epochs"],
-                              self.device, prefix=self.prefix, recipe=recipe)  # fmt: skip
+        chosen, (recipe, _) = run.settings, self.recipes[run.settings["recipe"]]
         try:
+            records = self.epochs(run.net, train_iter, self.vocab, chosen["lr"], chosen["num_epochs"], self.device,
+                                  recipe=recipe.now(), prefix=self.prefix)  # fmt: skip
             while run.active:
                 if run.state == "paused":
                     self._redraw()
@@ -163,7 +164,8 @@ class TrainingLab(Lab):
         try:
             while run.active and not epoch.ended:
                 start = time.perf_counter()
-                with _on_interrupt(signal.default_int_handler):  # KeyboardInterrupt, even in a student's endless loop
+                # KeyboardInterrupt, even in a student's endless loop; and quick layers for the training alone
+                with _on_interrupt(signal.default_int_handler), quick_layers():
                     epoch.go_on()
                 if epoch.ended:
                     self._take(run, epoch.result)
@@ -180,8 +182,9 @@ class TrainingLab(Lab):
             return
         run.history.append(record)
         self._threads.see(record.tokens_per_second)
-        with _on_interrupt(self._interrupted):
-            self._redraw_if_due()
+        if time.perf_counter() >= self._next_picture:
+            with _on_interrupt(self._interrupted):  # not in the middle of a picture
+                self._redraw()
 
     def _interrupted(self, *signal_and_frame):
         if self.active:
@@ -217,26 +220,24 @@ class TrainingLab(Lab):
     # Widgets
 
     def arrange(self):
-        """Two columns of controls, the buttons, and a line that says what is going on."""
-        self.start, self.pause, self.stop, self.reset = (
-            ipywidgets.Button(description=name.capitalize(), tooltip=tip, button_style=style)
-            for name, tip, style in (
-                ("start", "train a new model with these settings", "primary"),
-                ("pause", "pause the run, or go on with it", ""),
-                ("stop", "end the run; its model and curves are kept", ""),
-                ("reset", "forget all runs and put the controls back", ""),
-            )
-        )
-        for button, action in ((self.start, self._start), (self.pause, self._pause), (self.stop, self._stop),
-                               (self.reset, self._reset)):  # fmt: skip
-            button.on_click(functools.partial(self._on_click, action))
-        controls = list(self.controls.values())
-        columns = ipywidgets.HBox([ipywidgets.VBox(controls[:4]), ipywidgets.VBox(controls[4:])])
-        return [columns, ipywidgets.HBox([self.start, self.pause, self.stop, self.reset]), self.status]
+        """The controls, the buttons, a line that says what is going on, and the place for an error."""
+        *columns, errors = super().arrange()
+        self.start = self._button(self._start, "train a new model with these settings", button_style="primary")
+        self.pause = self._button(self._pause, "pause the run, or go on with it")
+        self.stop = self._button(self._stop, "end the run; its model and curves are kept")
+        self.reset = self._button(self._reset, "forget all runs and put the controls back")
+        buttons = ipywidgets.HBox([self.start, self.pause, self.stop, self.reset])
+        return [*columns, buttons, self.status, errors]
+
+    def _button(self, action, tip, **looks):
+        name = action.__name__.strip("_").capitalize()
+        button = ipywidgets.Button(description=name, tooltip=tip, **looks)
+        button.on_click(lambda _: self._do(action))
+        return button
 
     def below(self):
-        """What the model writes, the table of runs, and the place for an error."""
-        return [self.sample, self.table, self.errors]
+        """What the model writes, and the table of runs."""
+        return [self.sample, self.table]
 
     def draw(self):
         """Return the picture of the latest run over the runs before it."""
@@ -253,20 +254,15 @@ class TrainingLab(Lab):
         now = time.perf_counter()
         self._next_picture = now + max(SECONDS_BETWEEN_PICTURES, (now - start) / DRAWING_SHARE)
 
-    def _redraw_if_due(self):
-        if time.perf_counter() >= self._next_picture:
-            self._redraw()
-
     def _write(self):
         """Write the texts and label the buttons anew; the picture stays."""
         self.status.value = f"<b>{html.escape(self._what_happens())}</b> {html.escape(self._what_waits())}"
-        self.sample.value = samples(self.history)
-        self.table.value = table(self.runs)
+        self.sample.value, self.table.value = samples(self.history), table(self.runs)
         self.start.disabled = self.active
         self.pause.disabled = self.stop.disabled = not self.active
         self.pause.description = "Resume" if self.active and self.runs[-1].state == "paused" else "Pause"
         if self.runs and self.runs[-1].error:
-            self.errors.value = f"<pre style='color: {plots.VERMILION}'>{html.escape(self.runs[-1].error)}</pre>"
+            self.show_error(self.runs[-1].error)
 
     def _what_happens(self):
         if not self.runs:
@@ -280,54 +276,39 @@ class TrainingLab(Lab):
 
     def _what_waits(self):
         """Name the controls that were moved while a run is going on."""
-        settings = self.runs[-1].settings if self.active else {}
-        moved = [f"{name} {value} → {self.controls[name].value}" for name, value in settings.items()
-                 if value != self.controls[name].value]  # fmt: skip
+        at_work, now = (self.runs[-1].settings if self.active else {}), self._settings()
+        moved = [f"{name} {value} → {now[name]}" for name, value in at_work.items() if value != now[name]]
         return f"At the next Start: {', '.join(moved)}." if moved else ""
 
-    def _baselines(self):
-        if len(self.text.held_out) < 2:
-            return {}
-        return training.baselines(self.text.corpus, self.text.held_out, len(self.vocab))
+    def _settings(self):
+        return {name: control.value for name, control in self.controls.items()}
 
     def _on_change(self, change):
         self._do(self._write)
 
     def _on_recipe(self, change):
-        self.lr.value = RECIPES[change["new"]][1]
-
-    def _on_click(self, action, button):
-        self._do(action)
+        self.lr.value = self.recipes[change["new"]][1]
 
     def _do(self, action):
-        """Run `action` in the thread that owns the runs: now, or as soon as its loop is free."""
-        if threading.get_ident() == self._owner or self._loop is None or not self._loop.is_running():
-            self._guarded(action)
+        """Run `action` in the thread of the lab's loop: now, or as soon as that loop is free."""
+        guarded = self.guard()(action)  # a context manager is a decorator too
+        if self._loop is None or self._loop is _running_loop() or not self._loop.is_running():
+            guarded()
         else:
-            self._loop.call_soon_threadsafe(self._guarded, action)
-
-    def _guarded(self, action):
-        with self.guard():
-            action()
+            self._loop.call_soon_threadsafe(guarded)
 
 
-def _controls(defaults):
-    """The lab's controls by name, set to their defaults."""
+def _controls(rates):
+    """The lab's controls by name; the first recipe of `rates` (name -> learning rate) is chosen."""
     return {
-        "num_steps": int_slider("num_steps", defaults["num_steps"], 5, 140, 5),
-        "num_hiddens": int_slider("num_hiddens", defaults["num_hiddens"], 16, 512, 16),
-        "sampling": choice("sampling", ["sequential", "random"], defaults["sampling"]),
-        "cell": choice("cell", list(LAYERS), defaults["cell"]),
-        "recipe": choice("recipe", list(RECIPES), defaults["recipe"]),
-        "lr": choice("lr", RATES, defaults["lr"]),
-        "num_epochs": int_slider("num_epochs", defaults["num_epochs"], 10, 500, 10),
+        "num_steps": int_slider("num_steps", 35, 5, 140, 5),
+        "num_hiddens": int_slider("num_hiddens", 256, 16, 512, 16),
+        "sampling": choice("sampling", ["sequential", "random"]),
+        "cell": choice("cell", list(CELLS)),
+        "recipe": choice("recipe", list(rates)),
+        "lr": choice("lr", sorted({*RATES, *rates.values()}), next(iter(rates.values()))),
+        "num_epochs": int_slider("num_epochs", 100, 10, 500, 10),
     }
-
-
-def _mark_as_reported(task):
-    """A failed run reports itself at once; without this asyncio would do so again, later."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _running_loop():

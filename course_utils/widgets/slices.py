@@ -5,13 +5,15 @@ import time
 
 import torch
 from greenlet import getcurrent, greenlet
+from torch.overrides import _len_torch_function_stack, _pop_mode, _push_mode
 
 
 class Slices:
     """Runs a function in slices, all in the caller's thread: it waits while others run, then goes on where it was.
 
     The function is left only within `breathe`, which its model calls before each forward pass, so that nobody has to
-    write anything into the loop itself. What torch knows of gradients (`no_grad` or not) is kept apart for both sides.
+    write anything into the loop itself. What torch knows of a thread, whether it wants gradients and its function modes
+    (such as `with torch.device(...)`), is kept apart for both sides.
 
     Args:
         function: what to run, without arguments.
@@ -24,7 +26,7 @@ class Slices:
 
     def __init__(self, function, seconds):
         self.result, self._seconds, self._until = None, seconds, 0.0
-        self._inside, self._grad = greenlet(function), torch.is_grad_enabled()
+        self._inside, self._grad, self._modes = greenlet(function), torch.is_grad_enabled(), []
         self._inside.gr_context = contextvars.copy_context()  # prints go to the same cell as the caller's
 
     @property
@@ -47,11 +49,14 @@ class Slices:
             self._inside.parent.switch(None)
 
     def _enter(self, switch):
-        outside = torch.is_grad_enabled()
+        outside, depth = torch.is_grad_enabled(), _len_torch_function_stack()
         torch.set_grad_enabled(self._grad)
+        for mode in self._modes:
+            _push_mode(mode)
         try:
             return switch()
         finally:
+            self._modes = [_pop_mode() for _ in range(depth, _len_torch_function_stack())][::-1]
             self._grad = torch.is_grad_enabled()
             torch.set_grad_enabled(outside)
 

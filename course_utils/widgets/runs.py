@@ -13,23 +13,15 @@ from course_utils import plots
 
 @dataclass(eq=False)
 class Run:
-    """One training run: what was asked for, the model, and what its epochs brought.
-
-    Attributes:
-        settings: name -> value of the lab's controls at the start.
-        history: `training.Epoch` records.
-        state: "training", "paused", "finished", "stopped", "interrupted" or "failed".
-        seconds: time spent, pauses left out.
-        error: the traceback of a failed run.
-    """
+    """One training run: what was asked for, the model, and what its epochs brought."""
 
     number: int
-    settings: dict
+    settings: dict  # name -> value of the lab's controls at the start
     net: nn.Module
-    history: list = field(default_factory=list)
-    state: str = "training"
-    seconds: float = 0.0
-    error: str = ""
+    history: list = field(default_factory=list)  # `training.Epoch` records
+    state: str = "training"  # or "paused", "finished", "stopped", "interrupted", "failed"
+    seconds: float = 0.0  # spent, pauses left out
+    error: str = ""  # the traceback of a failed run
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -62,20 +54,20 @@ def table(runs):
 
 def _row(run):
     """The cells of a run's row in the table, by their column's name."""
-    history, looked = list(run.history), [record for record in run.history if record.held_out_perplexity is not None]
+    history, looked = run.history, [record for record in run.history if record.held_out_perplexity is not None]
     row = {"run": run.number, **run.settings, "lr": f"{run.settings['lr']:g}"}
     row |= {"num_epochs": f"{len(history)} of {run.settings['num_epochs']}", "state": run.state}
     row |= {"training": "–", "lowest held-out": "–", "last held-out": "–", "tokens/s": "–"}
     if history:
-        row["training"] = short(history[-1].perplexity)
+        row["training"] = _short(history[-1].perplexity)
         row["tokens/s"] = f"{statistics.median(record.tokens_per_second for record in history):,.0f}"
     if looked:
         best = min(looked, key=operator.attrgetter("held_out_perplexity"))
-        row["lowest held-out"] = f"{short(best.held_out_perplexity)} (epoch {best.epoch})"
-        row["last held-out"] = short(looked[-1].held_out_perplexity)
+        row["lowest held-out"] = f"{_short(best.held_out_perplexity)} (epoch {best.epoch})"
+        row["last held-out"] = _short(looked[-1].held_out_perplexity)
     return row
 
 
-def short(perplexity):
+def _short(perplexity):
     """A perplexity in a few characters, also that of a training that diverges."""
     return f"{perplexity:.1f}" if perplexity < 10_000 else f"{perplexity:.0e}"
