@@ -7,7 +7,6 @@ from course_utils.plots.curves import RunCurves, TrainingCurves, training_curves
 from course_utils.plots.grids import dependence_grids, dependence_maps, text_windows, token_grids
 from course_utils.plots.layout import ARM_NAMES, batch_against_time, layout_runs, loss_ways, steps_against_layers
 from course_utils.plots.lines import bars, lines, panels
-from course_utils.plots.memory import clippings, gradient_decays, history_costs, recalls, telescope
 from course_utils.plots.microscope import microscope
 from course_utils.plots.network import unrolled_picture
 from course_utils.plots.picture import (
@@ -29,6 +28,7 @@ from course_utils.plots.picture import (
 from course_utils.plots.ribbon import ribbon
 from course_utils.plots.sampling import cold_starts, sampling_arms, truncation_cliffs, window_lengths
 from course_utils.plots.shapes import shape_picture
+from course_utils.plots.telescope import telescope
 from course_utils.plots.writing import (
     distributions,
     fine_tunings,
