@@ -108,8 +108,7 @@ def expected_ratios(cell, num_hiddens, num_lags=61, *, scale=1.0, orthogonal=Fal
     else:
         keep, mix = 1 / (1 + math.exp(-(forget_bias or 0))), 0.25 / math.sqrt(3)
     return [
-        math.sqrt(sum((math.comb(k, j) * keep ** (k - j) * mix**j) ** 2 for j in range(k + 1)))
-        for k in range(num_lags)
+        math.sqrt(sum((math.comb(k, j) * keep ** (k - j) * mix**j) ** 2 for j in range(k + 1))) for k in range(num_lags)
     ]
 
 
