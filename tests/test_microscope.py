@@ -113,7 +113,7 @@ def test_what_reads_nothing_depends_on_nothing():
     record = look(lambda one_hot, layout: 2 * weight, b=1, t=3)
     assert record.influence == [[0.0] * 5] * 2
     assert record.past_missing == 4
-    plots.microscope(record).png()
+    plots.microscope_picture(record).png()
 
 
 # --- the record: what the layer received
@@ -285,7 +285,7 @@ def sketch(monkeypatch):
         drawn = Open(920, 920)
         drawn.said = []
         monkeypatch.setattr(drawing, "Sketch", lambda width, height: drawn)
-        plots.microscope(record)
+        plots.microscope_picture(record)
         drawn.texts = [text for text, *_ in drawn.said]
         return drawn
 
@@ -419,7 +419,7 @@ def test_the_lab_shows_what_the_controls_say_with_one_call_of_the_readers_functi
     lab.way.value, lab.b.value, lab.t.value = "none", 0, 1
     assert ran == ["transpose", "none", "none", "none"]
     assert lab.record == look(right, "none", 0, 1, 3, 7)
-    assert lab.picture.value == plots.microscope(lab.record).png()
+    assert lab.picture.value == plots.microscope_picture(lab.record).png()
 
 
 def test_the_lab_works_without_a_layer_and_with_one_token():

@@ -149,7 +149,7 @@ def test_where_the_vectors_cannot_be_followed_the_picture_does_without_connectiv
     net = Embedding(follow=False)
     snapshot = stepper.snapshot(walk_of(net), net, VOCAB, "cpu")
     assert snapshot.connectivity is None
-    assert any("not to be had" in text.get_text() for text in plots.stepper(snapshot).axes[1].texts)
+    assert any("not to be had" in text.get_text() for text in plots.stepper_picture(snapshot).axes[1].texts)
 
 
 # A model that is only read
@@ -380,7 +380,7 @@ def test_the_picture_shows_the_snapshots_numbers_at_any_length():
         for _ in range(count):
             walk = stepper.step(walk, net, "cpu")
         snapshot = stepper.snapshot(walk, net, VOCAB, "cpu", temperature=1.0, top_k=4, look_back=3)
-        picture = plots.stepper(snapshot)
+        picture = plots.stepper_picture(snapshot)
         bars, moments = picture.axes
         softmax, drawn = ([segment[1][1] for segment in lines.get_segments()] for lines in bars.collections[:2])
         assert (softmax, drawn) == (pytest.approx(snapshot.softmax), pytest.approx(snapshot.drawn))
@@ -401,4 +401,4 @@ def test_a_loop_is_said_in_the_lab_and_in_the_picture(prefix, period, words):
     lab.prefix.value = prefix
     assert lab.snapshot.period == period
     assert words in lab.output.value
-    assert words in {text.get_text() for text in plots.stepper(lab.snapshot).texts}
+    assert words in {text.get_text() for text in plots.stepper_picture(lab.snapshot).texts}

@@ -5,27 +5,12 @@ Every function returns a `Picture`: a matplotlib figure outside pyplot, so that 
 
 from course_utils.plots.curves import RunCurves, TrainingCurves, training_curves
 from course_utils.plots.grids import dependence_grids, dependence_maps, text_windows, token_grids
-from course_utils.plots.lines import bars, lines, panels
-from course_utils.plots.memory import clippings, gradient_decays, history_costs, recalls, telescope
-from course_utils.plots.microscope import microscope
+from course_utils.plots.microscope import microscope_picture
 from course_utils.plots.network import unrolled_picture
-from course_utils.plots.picture import (
-    BLUE,
-    FAINT,
-    GREEN,
-    GREY,
-    INK,
-    LAYER_COLOURS,
-    ORANGE,
-    PURPLE,
-    SHIFT,
-    SKY,
-    VERMILION,
-    YELLOW,
-    FixedPicture,
-    Picture,
-)
+from course_utils.plots.picture import BLUE, GREY, PURPLE, VERMILION, Picture
 from course_utils.plots.ribbon import ribbon_picture
 from course_utils.plots.sampling import sampling_arms
+from course_utils.plots.series import bars, lines, panels
 from course_utils.plots.shapes import shape_picture
-from course_utils.plots.stepper import stepper
+from course_utils.plots.stepper import stepper_picture
+from course_utils.plots.telescope import telescope_picture

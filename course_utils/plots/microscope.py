@@ -20,7 +20,7 @@ KEY = {  # (whether a token may be seen, whether it is) -> what that means
 }
 
 
-def microscope(record):
+def microscope_picture(record):
     """Return a `Picture` of what one output depends on, beside the layer's input and its order in memory.
 
     The lighting is the same in both panels; what is wrong has a mark besides its colour. `record` is an

@@ -12,7 +12,7 @@ from course_utils.plots.cells import visible
 from course_utils.plots.picture import BLUE, GREY, SKY, VERMILION, FixedPicture, tint
 
 
-def stepper(snapshot):
+def stepper_picture(snapshot):
     """Return a `Picture` of what may come next, and of the hidden states on the way to it.
 
     Below the hidden states the text stands twice: coloured by the probability of each character, and by how strongly it

@@ -12,7 +12,7 @@ class TensorMicroscope(Lab):
     """Choose a layout and one output; below, the inputs that it depends on and the layer's input, also in memory.
 
     Each picture comes from one call of the reader's function and from autograd. What it shows is kept as `record`, an
-    `experiments.microscope.Focus`; `plots.microscope(record)` draws it without the lab. Controls: `way` (a widget's
+    `experiments.microscope.Focus`; `plots.microscope_picture(record)` draws it without the lab. Controls: `way` (a widget's
     own `layout` is its place on the page), `b`, `t`.
 
     Args:
@@ -35,4 +35,4 @@ class TensorMicroscope(Lab):
 
     def draw(self):
         self.record = focus(self.read, self.X, self.vocab, self.way.value, self.b.value, self.t.value)
-        return plots.microscope(self.record)
+        return plots.microscope_picture(self.record)

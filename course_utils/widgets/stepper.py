@@ -65,7 +65,7 @@ class PredictionStepper(Lab):
         given, written = html.escape(self.text[:length]), html.escape(self.text[length:])
         text = f"<pre style='white-space: pre-wrap; margin: 0'><b>{given}</b>{written}</pre>"
         self.output.value = f"{text}{len(self.walk.tokens)} characters, {self.snapshot.loop or 'no loop at its end'}"
-        return plots.stepper(self.snapshot)
+        return plots.stepper_picture(self.snapshot)
 
     def _follow_controls(self, anew=False):
         """Start again if the prefix or the seed is another one, or with `anew`."""

@@ -1,46 +1,62 @@
-"""How far can we go: the recipes' parts, and that each learns, in seconds; the full runs are in `make bench`."""
+"""The figures in README and notebook 06 are the benchmarks'; its recipes learn, in seconds; full runs: `make bench`."""
 
 import json
 from pathlib import Path
 
+import nbformat
+import pytest
 import torch
 from common import STORY
+from test_shown_code import definitions
 from torch import nn
 
-from course_utils.experiments import quality
+from benchmarks import quality
+from course_utils import RNNModel
 from course_utils.loaders import load_corpus_time_machine
-from course_utils.training import baselines
+from course_utils.training import baselines, sgd
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[1]
+NOTEBOOK = ROOT / "notebooks" / "06_long_sequences.ipynb"
 
 
-def test_the_model_is_called_like_rnn_model_and_drops_only_while_training():
-    net = quality.DropoutModel(28, 16, cell=nn.GRU, dropout=0.5)
+def test_the_model_drops_only_while_training():
+    net = quality.DropoutModel(28, 16, dropout=0.5)
     X = torch.randint(28, (3, 7))
     logits, state = net(X, net.begin_state(CPU, batch_size=3))
     assert logits.shape == (21, 28)
-    assert state.shape == (1, 3, 16)
+    assert [part.shape for part in state] == [(1, 3, 16)] * 2
     assert not torch.equal(net(X, net.begin_state(CPU, 3))[0], logits)
     net.eval()
     assert torch.equal(net(X, net.begin_state(CPU, 3))[0], net(X, net.begin_state(CPU, 3))[0])
 
 
-def test_windows_start_at_every_token_and_labels_come_one_later():
-    windows = quality.Windows(torch.arange(100), first=10, count=20, num_steps=5, batch_size=8)
-    batches = list(windows)
+def test_the_notebook_shows_the_model_that_is_measured():
+    cells = [cell.source for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == "code"]
+    (shown,) = [source for source in cells if source.startswith("class DropoutModel")]
+    assert shown == definitions(Path(quality.__file__).read_text(encoding="utf-8"))["DropoutModel"]
+
+
+def test_all_windows_come_once_and_their_labels_are_one_later():
+    batches = list(quality.Shuffled(torch.arange(100).unfold(0, 6, 1)[10:30], batch_size=8))
     assert [len(X) for X, _ in batches] == [8, 8, 4]
-    assert len(windows) == 3
     X, Y = (torch.cat(parts) for parts in zip(*batches, strict=True))
     assert sorted(X[:, 0].tolist()) == list(range(10, 30))
     assert torch.equal(Y, X + 1)
 
 
-def test_training_windows_of_d2l_en_end_before_the_labels_of_validation_begin():
-    training, validation = (
-        quality.Windows(torch.arange(15_100), 0, 10_000),
-        quality.Windows(torch.arange(15_100), 10_000, 5_000),
-    )
-    assert validation.windows[:, 0].min() == training.windows[:, 0].max() + 1
+def test_validation_windows_begin_where_those_for_training_end():
+    asked = []
+
+    class Spy(RNNModel):
+        def forward(self, X, state):
+            asked.append(X[:, 0].tolist())
+            return super().forward(X, state)
+
+    tokens = torch.arange(15_100) % 28
+    quality._on_split(tokens, Spy(nn.RNN(28, 4), 28), 5_000, sgd, 1, 1, CPU)
+    assert [len(rows) for rows in asked] == [5_000, 5_000, 5_000]
+    assert asked[2] == tokens[10_000:15_000].tolist()
 
 
 def test_d2l_en_turns_line_ends_into_spaces():
@@ -48,26 +64,21 @@ def test_d2l_en_turns_line_ends_into_spaces():
     assert "".join(vocab.to_tokens(tokens.tolist())) == "the time machine "
 
 
-def test_the_recipes_learn_more_than_pairs_of_letters_and_leave_the_generator_alone():
+@pytest.mark.parametrize(("dropout", "learns"), [(0.1, True), (1.0, False)])
+def test_the_recipe_learns_more_than_pairs_of_letters_unless_it_drops_everything(dropout, learns):
     indices, vocab = load_corpus_time_machine(corpus=str(STORY))
-    tokens = torch.tensor(indices)
-    training, held_out = tokens[:30_000], tokens[30_000:]
-    before = torch.random.get_rng_state()
-    reached = quality.whole_text(training, held_out, len(vocab), CPU, num_epochs=6, num_hiddens=128, dropout=0.1)
-    assert reached.held_out < baselines(training, held_out, len(vocab))["bigram"]
-    short = quality.d2l_en_split(tokens, len(vocab), CPU, num_epochs=1)
-    assert short.held_out < len(vocab)
-    assert torch.equal(torch.random.get_rng_state(), before)
+    training, held_out = torch.tensor(indices[:30_000]), torch.tensor(indices[30_000:])
+    settings = {"num_epochs": 6, "num_hiddens": 128} if learns else {"num_epochs": 2, "num_hiddens": 16}
+    reached, _ = quality.whole_text(training, held_out, len(vocab), CPU, dropout=dropout, **settings)
+    assert (reached < baselines(training, held_out, len(vocab))["bigram"]) == learns
 
 
-def test_more_dropout_than_all_learns_nothing_of_the_text():
-    """The check above can fail: with everything dropped only the output's bias learns, which is a unigram."""
+@pytest.mark.parametrize("recipe", [quality.d2l_en_split, quality.d2l_en_recipe])
+def test_the_recipes_of_the_newer_edition_s_split_run(recipe):
     indices, vocab = load_corpus_time_machine(corpus=str(STORY))
-    tokens = torch.tensor(indices)
-    reached = quality.whole_text(
-        tokens[:10_000], tokens[30_000:], len(vocab), CPU, num_epochs=2, num_hiddens=16, dropout=1.0
-    )
-    assert reached.held_out > baselines(tokens[:10_000], tokens[30_000:], len(vocab))["bigram"]
+    perplexity, seconds = recipe(torch.tensor(indices), len(vocab), CPU, num_epochs=1)
+    assert perplexity < len(vocab)
+    assert seconds > 0
 
 
 def test_the_stored_numbers_of_the_last_notebook_are_the_benchmark_s():
