@@ -102,11 +102,11 @@ def reached(history):
 
 
 def summary(history, device):
-    """One line: what the training reached, and how fast (the median epoch)."""
+    """Two short lines: what the training reached, and how fast (the median epoch)."""
     if not history:
         return reached(history)
     speed = sorted(record.tokens_per_second for record in history)[len(history) // 2]
-    return f"{reached(history)}, {speed:,.0f} tokens/s on {describe(device)}"
+    return f"{reached(history)}\n{speed:,.0f} tokens/s on {describe(device)}"
 
 
 def counted(train_iter, vocab):

@@ -1,7 +1,6 @@
 """The tensor microscope: the record against torch and brute force, the picture against the record, the lab's sizes."""
 
 import itertools
-import sys
 import threading
 
 import common  # noqa: F401 (one thread)
@@ -14,10 +13,10 @@ from torch.nn.modules import module as torch_module
 from course_utils import Vocab, plots
 from course_utils.experiments.layouts import LAYOUTS
 from course_utils.experiments.microscope import focus
+from course_utils.plots import microscope as drawing
 from course_utils.plots.network import Sketch
 from course_utils.widgets.microscope import TensorMicroscope
 
-drawing = sys.modules["course_utils.plots.microscope"]  # the package's attribute of that name is the function
 every_layout = pytest.mark.parametrize("layout", LAYOUTS)
 every_size = pytest.mark.parametrize(("B", "T"), [(2, 5), (3, 7), (4, 4), (1, 4), (3, 1), (1, 1)])
 

@@ -129,8 +129,8 @@ def test_without_a_plot_or_a_notebook_it_prints_the_summary(data, capsys, monkey
 def test_the_summary_line(capsys, data, screen):
     act(data, screen, record(1, held_out_perplexity=30.0), record(2), record(3, held_out_perplexity=12.25), record(4))
     printed = capsys.readouterr().out
-    assert printed.startswith("epoch 4: perplexity 6 on training text, 12.2 on held-out text, 3,000 tokens/s on cpu (")
-    assert printed.count("\n") == 1
+    assert printed.startswith("epoch 4: perplexity 6 on training text, 12.2 on held-out text\n3,000 tokens/s on cpu (")
+    assert printed.count("\n") == 2
 
 
 def test_the_progress_line():

@@ -7,8 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imsave
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from course_utils.plots.series import draw_marks
 from course_utils.plots.picture import BLUE, GREY, VERMILION, FixedPicture
+from course_utils.plots.series import draw_marks
 
 
 class TrainingCurves:
