@@ -3,6 +3,7 @@
 Dimensions: T time steps (`num_steps`), B batch size, V vocabulary, H hidden units.
 """
 
+import itertools
 import math
 import statistics
 
@@ -10,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils.experiments.measuring import median_seconds, seeded, update, windows
+from course_utils.experiments.measuring import median_seconds, seeded, update
+from course_utils.loaders import SeqDataLoader
 
 LAYOUTS = ("transpose", "batch_first", "none", "reshape")
 
@@ -108,11 +110,12 @@ def train_layout(layout, tokens, held_out, vocab_size, *, transpose_labels=True,
 
     with seeded(seed):
         net = LayoutModel(layout, vocab_size, num_hiddens)
-        seen = list(windows(tokens, batch_size, num_steps, updates))
-        unseen = list(windows(held_out, batch_size, num_steps))
+        epochs = itertools.repeat(SeqDataLoader(tokens, batch_size, num_steps))
+        seen = list(itertools.islice(itertools.chain.from_iterable(epochs), updates))
+        unseen = list(SeqDataLoader(held_out, batch_size, num_steps))
     optimizer = torch.optim.Adam(net.parameters(), lr)
-    losses = [update(optimizer, loss(X, Y)) for X, Y, _ in seen]
+    losses = [update(optimizer, loss(X, Y)) for X, Y in seen]
     with torch.no_grad():
-        held_out_losses = [loss(X, Y).item() for X, Y, _ in unseen]
+        held_out_losses = [loss(X, Y).item() for X, Y in unseen]
     last = losses[-max(1, updates // 10) :]
     return math.exp(statistics.fmean(last)), math.exp(statistics.fmean(held_out_losses))

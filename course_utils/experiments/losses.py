@@ -6,7 +6,8 @@ Dimensions: T time steps (`num_steps`), B batch size, V vocabulary.
 import torch
 from torch.nn import functional as F
 
-from course_utils.experiments.measuring import median_seconds, seeded, windows
+from course_utils.experiments.measuring import median_seconds, seeded
+from course_utils.loaders import SeqDataLoader
 
 
 def loss_ways(tokens, vocab_size, batch_size=32, num_steps=35, repeats=5, seed=0):
@@ -17,7 +18,7 @@ def loss_ways(tokens, vocab_size, batch_size=32, num_steps=35, repeats=5, seed=0
     to the scores as the median of `repeats` turns).
     """
     with seeded(seed):
-        X, Y, _ = next(windows(tokens, batch_size, num_steps, count=1))
+        X, Y = next(iter(SeqDataLoader(tokens, batch_size, num_steps)))
     pairs = torch.bincount(tokens[:-1] * vocab_size + tokens[1:], minlength=vocab_size**2) + 1
     logits = pairs.reshape(vocab_size, -1).log()[X.T].requires_grad_()  # (T, B, V)
     ways = {

@@ -1,4 +1,4 @@
-"""What several experiments share: seeding that leaves no trace, windows of a text, timing, and autograd's graph."""
+"""What several experiments share: seeding that leaves no trace, a step of training, timing, and autograd's graph."""
 
 import contextlib
 import statistics
@@ -6,8 +6,6 @@ import time
 
 import torch
 from torch import nn
-
-from course_utils.text import seq_data_iter_sequential
 
 
 @contextlib.contextmanager
@@ -19,21 +17,6 @@ def seeded(seed):
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         yield
-
-
-def windows(tokens, batch_size, num_steps, count=None):
-    """Yield `count` batches X, Y (B, T) of a text (None: one epoch), each with the flag whether it begins an epoch.
-
-    Sequential sampling, offsets from torch's generator. Raises a ValueError if the text is too short for one batch.
-    """
-    if len(tokens) <= batch_size * num_steps:
-        raise ValueError(f"a text of {len(tokens):,} tokens is too short for {batch_size} rows of {num_steps} steps")
-    count = (len(tokens) - 1) // (batch_size * num_steps) if count is None else count
-    while count > 0:
-        for number, (X, Y) in enumerate(seq_data_iter_sequential(tokens, batch_size, num_steps)):
-            if count > 0:
-                yield X, Y, number == 0
-            count -= 1
 
 
 def update(optimizer, loss, max_norm=1.0):
