@@ -214,9 +214,8 @@ def test_more_hidden_units_do_help_an_orthogonal_rnn():
     assert min(map(fitted_factor, large.draws)) > max(map(fitted_factor, small.draws))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_forget_bias_of_3_5_brings_the_factor_to_1(seed):
-    factors = {bias: sight("LSTM", draws=1, seed=seed, forget_bias=bias).factor for bias in (2, 3.5)}
+def test_a_forget_bias_of_3_5_brings_the_factor_to_1():
+    factors = {bias: sight("LSTM", forget_bias=bias).factor for bias in (2, 3.5)}
     assert factors[2] < 0.98
     assert factors[3.5] == pytest.approx(1, abs=0.015)
 
