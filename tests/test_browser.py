@@ -76,33 +76,32 @@ def served(command, home):
     with open(home / "server.log", "a", encoding="utf-8") as log:
         process = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=log)
     try:
-        until_served(port, process)
+        wait_for(lambda: listening(port, process), "no server", seconds=120)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(60)
 
 
-def until_served(port, process, seconds=120):
-    """Return when somebody listens at the port; fail when the process ends before."""
+def listening(port, process):
+    assert process.poll() is None, "the server has stopped"
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10):
+        return True
+
+
+def wait_for(condition, words, seconds=60):
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert process.poll() is None, "the server has stopped"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10):
-            return
-        time.sleep(0.1)
-    pytest.fail(f"no server within {seconds} s")
+    while not condition():
+        assert time.monotonic() < end, words
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
 def lab_server(home):
     command = ["jupyterlab", "--ServerApp.port_retries=0", "--IdentityProvider.token=", f"--ServerApp.root_dir={home}"]
-    with served([*command, *allow_root()], home) as address:
+    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with served([*command, *as_root], home) as address:
         yield address
-
-
-def allow_root():
-    return ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
 
 
 @pytest.fixture(scope="module")
@@ -198,15 +197,8 @@ def fingerprint(lab):
 
 def until_changed(lab, before):
     """Wait until the lab shows another picture than `before`; return its fingerprint."""
-    wait_for(lab, lambda: fingerprint(lab) != before, "the picture did not follow")
+    wait_for(lambda: fingerprint(lab) != before, "the picture did not follow")
     return fingerprint(lab)
-
-
-def wait_for(lab, condition, words, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, words
-        lab.page.wait_for_timeout(50)
 
 
 def handles(lab):
@@ -381,7 +373,7 @@ def test_an_error_is_read_in_the_page_until_it_is_gone_and_a_fast_drag_ends_at_i
         for _ in range(59):
             knob.press("ArrowRight")
         expect(readout(knob)).to_have_text("60")
-        wait_for(lab, lambda: fingerprint(lab) == last, "the picture is stale")
+        wait_for(lambda: fingerprint(lab) == last, "the picture is stale")
 
 
 def test_a_lab_in_notebook_7(page, lab_server):
