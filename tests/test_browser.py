@@ -76,33 +76,32 @@ def served(command, home):
     with open(home / "server.log", "a", encoding="utf-8") as log:
         process = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=log)
     try:
-        wait_for(port, process)
+        wait_for(lambda: listening(port, process), "no server", seconds=120)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(60)
 
 
-def wait_for(port, process, seconds=120):
-    """Return when somebody listens at the port; fail when the process ends before."""
+def listening(port, process):
+    assert process.poll() is None, "the server has stopped"
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10):
+        return True
+
+
+def wait_for(condition, words, seconds=60):
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert process.poll() is None, "the server has stopped"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10):
-            return
-        time.sleep(0.1)
-    pytest.fail(f"no server within {seconds} s")
+    while not condition():
+        assert time.monotonic() < end, words
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
 def lab_server(home):
     command = ["jupyterlab", "--ServerApp.port_retries=0", "--IdentityProvider.token=", f"--ServerApp.root_dir={home}"]
-    with served([*command, *allow_root()], home) as address:
+    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with served([*command, *as_root], home) as address:
         yield address
-
-
-def allow_root():
-    return ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
 
 
 @pytest.fixture(scope="module")
@@ -114,28 +113,16 @@ def browser():
 
 
 @pytest.fixture
-def page(browser):
-    yield from a_page(browser)
-
-
-@pytest.fixture
-def page_without_javascript(browser):
-    yield from a_page(browser, java_script_enabled=False)
-
-
-@pytest.fixture
-def voila_page(browser):
-    yield from a_page(browser, tolerated=("https://cdn.jsdelivr.net/npm/@fortawesome/",))  # Voila's own icons
-
-
-def a_page(browser, tolerated=(), **options):
+def page(browser, request):
     """A page of a small laptop's size; whatever it wants from another host is refused and complained about."""
-    context, wanted = browser.new_context(viewport=WINDOW, **options), []
+    options = getattr(request, "param", {})  # JavaScript or not, and what may be asked for
+    tolerated, wanted = options.get("tolerated", ()), []
 
     def refuse(route):
         wanted.append(route.request.url)
         route.abort()
 
+    context = browser.new_context(viewport=WINDOW, java_script_enabled=options.get("javascript", True))
     context.route(re.compile(r"^(?!http://127\.0\.0\.1[:/]|file:|data:|blob:)"), refuse)
     yield context.new_page()
     context.close()
@@ -145,7 +132,7 @@ def a_page(browser, tolerated=(), **options):
 # What a reader does
 
 
-def open_notebook(page, address, name, place="lab/tree"):
+def open_notebook(page, address, name, place):
     """Open a notebook and wait for its kernel; a start that hangs is tried again."""
     for attempt in range(3):
         try:
@@ -163,7 +150,18 @@ def choose_from_menu(page, menu, command):
     page.locator(f'.lm-Menu-item[data-command="{command}"]').click()
 
 
-def run_all(page, promised=()):
+@contextlib.contextmanager
+def at_work(page, address, name, promised=(), place="lab/tree"):
+    """A notebook that was run from the top; afterwards its kernel ends, so that no two compute at the same time."""
+    open_notebook(page, address, name, place)
+    run_all(page, promised)
+    assert [error.split(":")[0] for error in errors(page)] == list(promised)
+    yield page.locator(".course-lab:visible")
+    for session in page.request.get(f"{address}/api/sessions").json():
+        page.request.delete(f"{address}/api/sessions/{session['id']}")
+
+
+def run_all(page, promised):
     """Clear all outputs, run all cells, wait until each one has a number or an error came that nobody promised."""
     choose_from_menu(page, "Edit", "editmenu:clear-all")
     page.wait_for_function(f"{PROMPTS}.every(prompt => !/[0-9]/.test(prompt))", timeout=60 * SECONDS)
@@ -199,11 +197,8 @@ def fingerprint(lab):
 
 def until_changed(lab, before):
     """Wait until the lab shows another picture than `before`; return its fingerprint."""
-    end = time.monotonic() + 60
-    while (now := fingerprint(lab)) == before:
-        assert time.monotonic() < end, "the picture did not follow"
-        lab.page.wait_for_timeout(50)
-    return now
+    wait_for(lambda: fingerprint(lab) != before, "the picture did not follow")
+    return fingerprint(lab)
 
 
 def handles(lab):
@@ -249,8 +244,8 @@ def drive(lab, keys=ARROWS):
     for number in range(1, handles(lab).count()):
         move_by_keyboard(handles(lab).nth(number), keys)
     for name in ("step", "run 20", "reset"):
-        if (button := lab.get_by_role("button", name=name, exact=True)).count():
-            button.click()
+        if button(lab, name).count():
+            button(lab, name).click()
     expect(lab).not_to_contain_text("Traceback")
 
 
@@ -258,6 +253,16 @@ def cut_labels(lab):
     """The labels of controls that do not fit into their place."""
     cut = "labels => labels.filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"
     return lab.locator(".widget-label:visible").evaluate_all(cut)
+
+
+def present(lab):
+    """Enlarge the lab for a projector: the picture grows, labels are larger and still whole."""
+    label = lab.locator(".widget-label:visible").first
+    height, shown = label.bounding_box()["height"], fingerprint(lab)
+    lab.get_by_text("presenter: larger type").click()
+    until_changed(lab, shown)
+    assert label.bounding_box()["height"] > height
+    assert cut_labels(lab) == []
 
 
 def drive_training(lab):
@@ -291,16 +296,12 @@ def button(lab, name):
     return lab.get_by_role("button", name=name, exact=True)
 
 
-def photograph(place, name):
+def photograph(place, name, page=None):
+    """Keep a screenshot; a lab may be higher than the window of its page."""
     ARTIFACTS.mkdir(exist_ok=True)
+    page and page.set_viewport_size({**WINDOW, "height": 1400})
     place.screenshot(path=ARTIFACTS / f"{name}.png")
-
-
-def photograph_whole(lab, name):
-    """A lab may be higher than the window."""
-    lab.page.set_viewport_size({**WINDOW, "height": 1400})
-    photograph(lab, name)
-    lab.page.set_viewport_size(WINDOW)
+    page and page.set_viewport_size(WINDOW)
 
 
 # The tests
@@ -308,25 +309,15 @@ def photograph_whole(lab, name):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_and_its_labs_in_jupyterlab(page, lab_server, path):
-    open_notebook(page, lab_server, path.name)
-    promised = promised_errors(path)
-    run_all(page, promised)
-    assert [error.split(":")[0] for error in errors(page)] == promised
-    labs = page.locator(".course-lab:visible")
-    for number in range(labs.count()):
-        lab = labs.nth(number)
-        lab.scroll_into_view_if_needed()
-        assert cut_labels(lab) == []
-        (drive_training if button(lab, "Start").count() else drive)(lab)
-        photograph_whole(lab, f"{path.stem}-lab-{number + 1}")
-    photograph(page, path.stem)
-    shut_down(page, lab_server)
-
-
-def shut_down(page, address):
-    """End the kernel, so that no two notebooks compute at the same time."""
-    for session in page.request.get(f"{address}/api/sessions").json():
-        page.request.delete(f"{address}/api/sessions/{session['id']}")
+    with at_work(page, lab_server, path.name, promised_errors(path)) as labs:
+        for number in range(labs.count()):
+            lab = labs.nth(number)
+            lab.scroll_into_view_if_needed()
+            assert cut_labels(lab) == []
+            (drive_training if button(lab, "Start").count() else drive)(lab)
+            photograph(lab, f"{path.stem}-lab-{number + 1}", page)
+            present(lab)
+        photograph(page, path.stem)
 
 
 def write_notebook(home, name, *sources):
@@ -343,21 +334,17 @@ lab"""
 
 def test_a_training_outlives_the_page_and_can_be_stopped_after_coming_back(page, lab_server, home):
     write_notebook(home, "reload.ipynb", TRAINING, "lab.update()\nlab")
-    open_notebook(page, lab_server, "reload.ipynb")
-    run_all(page)
-    lab = page.locator(".course-lab").last
-    shown = fingerprint(lab)
-    button(lab, "Start").click()
-    shown = until_changed(lab, shown)
-    page.reload()
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator", timeout=60 * SECONDS)
-    page.locator(".jp-CodeCell").last.click()
-    choose_from_menu(page, "Run", "runmenu:run")  # the one cell that draws everything anew
-    lab = page.locator(".course-lab").last
-    until_changed(lab, until_changed(lab, shown))
-    button(lab, "Stop").click()
-    expect(lab.locator("b").first).to_contain_text("Run 1 stopped", timeout=30 * SECONDS)
-    shut_down(page, lab_server)
+    with at_work(page, lab_server, "reload.ipynb") as labs:
+        shown = fingerprint(labs.last)
+        button(labs.last, "Start").click()
+        shown = until_changed(labs.last, shown)
+        page.reload()
+        page.wait_for_selector(".jp-Notebook-ExecutionIndicator", timeout=60 * SECONDS)
+        page.locator(".jp-CodeCell").last.click()
+        choose_from_menu(page, "Run", "runmenu:run")  # the one cell that draws everything anew
+        until_changed(labs.last, until_changed(labs.last, shown))
+        button(labs.last, "Stop").click()
+        expect(labs.last.locator("b").first).to_contain_text("Run 1 stopped", timeout=30 * SECONDS)
 
 
 FAILING = """from course_utils import plots
@@ -369,54 +356,36 @@ def draw(number):
 FunctionLab(draw, number=int_slider("number", 1, 1, 60))"""
 
 
-def test_an_error_in_a_callback_is_read_in_the_page_and_goes_away(page, lab_server, home):
+def test_an_error_is_read_in_the_page_until_it_is_gone_and_a_fast_drag_ends_at_its_last_value(page, lab_server, home):
     write_notebook(home, "failing.ipynb", FAILING)
-    open_notebook(page, lab_server, "failing.ipynb")
-    run_all(page)
-    lab, knob = page.locator(".course-lab"), handles(page.locator(".course-lab")).first
-    knob.press("ArrowRight")
-    expect(lab).not_to_contain_text("Traceback")
-    knob.press("ArrowRight")
-    expect(lab).to_contain_text("ZeroDivisionError")
-    expect(lab).to_contain_text("Traceback")
-    knob.press("ArrowRight")
-    expect(lab).not_to_contain_text("Traceback")
-    shut_down(page, lab_server)
-
-
-def test_a_fast_drag_ends_with_the_picture_of_its_last_value(page, lab_server, home):
-    write_notebook(home, "drag.ipynb", FAILING)
-    open_notebook(page, lab_server, "drag.ipynb")
-    run_all(page)
-    lab, knob = page.locator(".course-lab"), handles(page.locator(".course-lab")).first
-    before = fingerprint(lab)
-    knob.press("End")
-    last = until_changed(lab, before)
-    knob.press("Home")
-    assert until_changed(lab, last) == before
-    for _ in range(59):
-        knob.press("ArrowRight")
-    expect(readout(knob)).to_have_text("60")
-    end = time.monotonic() + 60
-    while fingerprint(lab) != last:
-        assert time.monotonic() < end, "the picture is stale"
-        page.wait_for_timeout(50)
-    shut_down(page, lab_server)
+    with at_work(page, lab_server, "failing.ipynb") as labs:
+        lab, knob = labs.first, handles(labs.first).first
+        first = fingerprint(lab)
+        for failing in (False, True, False):
+            knob.press("ArrowRight")
+            for words in ("Traceback", "ZeroDivisionError"):
+                (expect(lab).to_contain_text if failing else expect(lab).not_to_contain_text)(words)
+        before = fingerprint(lab)
+        knob.press("End")
+        last = until_changed(lab, before)
+        knob.press("Home")
+        assert until_changed(lab, last) == first
+        for _ in range(59):
+            knob.press("ArrowRight")
+        expect(readout(knob)).to_have_text("60")
+        wait_for(lambda: fingerprint(lab) == last, "the picture is stale")
 
 
 def test_a_lab_in_notebook_7(page, lab_server):
-    open_notebook(page, lab_server, "00_start_here.ipynb", place="notebooks")
-    run_all(page)
-    assert errors(page) == []
-    lab = page.locator(".course-lab").first
-    lab.scroll_into_view_if_needed()
-    drive(lab, PAGES)
-    photograph(page, "notebook-7")
-    shut_down(page, lab_server)
+    with at_work(page, lab_server, "00_start_here.ipynb", place="notebooks") as labs:
+        labs.first.scroll_into_view_if_needed()
+        drive(labs.first, PAGES)
+        photograph(page, "notebook-7")
 
 
-def test_a_notebook_as_a_voila_page(voila_page, home):
-    page = voila_page
+@pytest.mark.parametrize("page", [{"tolerated": ("https://cdn.jsdelivr.net/npm/@fortawesome/",)}], indirect=True)
+def test_a_notebook_as_a_voila_page(page, home):
+    """Voila asks for its own icons."""
     with served(["voila", "notebooks/01_hidden_state_shapes.ipynb"], home) as address:
         page.goto(address, timeout=HANGS)
         page.wait_for_selector(".course-lab img", timeout=HANGS)
@@ -424,9 +393,10 @@ def test_a_notebook_as_a_voila_page(voila_page, home):
         photograph(page, "voila")
 
 
+@pytest.mark.parametrize("page", [{"javascript": False}], indirect=True, ids=["static"])
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_lab_is_a_picture_where_nothing_runs(page_without_javascript, tmp_path, path):
-    page, notebook = page_without_javascript, nbformat.read(path, as_version=4)
+def test_every_lab_is_a_picture_where_nothing_runs(page, tmp_path, path):
+    notebook = nbformat.read(path, as_version=4)
     stored = [output.data["image/png"] for cell in notebook.cells for output in cell.get("outputs", [])
               if "image/png" in output.get("data", {})]  # fmt: skip
     (tmp_path / "page.html").write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")

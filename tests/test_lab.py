@@ -136,17 +136,6 @@ def test_before_there_is_a_picture_every_trouble_is_raised(number):
         Counter(number)
 
 
-def test_the_guard_serves_other_callbacks_too():
-    lab = Counter()
-    with pytest.raises(ZeroDivisionError), lab.guard():
-        print(1 / 0)
-    assert "ZeroDivisionError" in lab.errors.value
-    with lab.guard():
-        raise Refused("not now")
-    assert "not now" in lab.errors.value
-    assert "ZeroDivisionError" not in lab.errors.value
-
-
 def test_a_control_that_sets_another_leaves_the_last_state():
     lab = Counter()
     lab.number.observe(lambda change: setattr(lab.word, "value", "b" if change["new"] > 5 else "a"), names="value")
@@ -157,66 +146,39 @@ def test_a_control_that_sets_another_leaves_the_last_state():
 # Threads: JupyterLab delivers slider moves in a second one
 
 
-def test_many_threads_leave_the_last_state_and_no_error():
-    lab, errors = Counter(), []
-    start = threading.Barrier(8)
+def test_many_threads_leave_the_last_state_and_an_error_blocks_none(monkeypatch):
+    monkeypatch.setitem(TROUBLES, 450, ArithmeticError("no 450, please"))
+    lab, start, errors = Counter(), threading.Barrier(8), []
 
     def drag(first):
         start.wait()
-        try:
-            for value in range(first, first + 100):
-                lab.number.value = 100 + value
-        except Exception as error:  # noqa: BLE001, collected and asserted on below
-            errors.append(error)
+        for value in range(first, first + 100):
+            try:
+                lab.number.value = value
+            except Exception as error:  # noqa: BLE001, collected and asserted on below
+                errors.append(error)
 
-    for thread in in_threads(*(lambda first=first: drag(first) for first in range(0, 800, 100))):
+    for thread in in_threads(*(lambda first=first: drag(first) for first in range(100, 900, 100))):
         thread.join()
-    assert errors == []
+    assert {type(error) for error in errors} <= {ArithmeticError}
     assert lab.drawn[-1] == (lab.number.value, "a")
     assert lab.picture.value == f"{lab.number.value} a at 100".encode()
 
 
-def test_a_change_while_drawing_is_drawn_next():
-    lab = Slow()
-    lab.hold.set()
-    threads = in_threads(lambda: setattr(lab.number, "value", 2))
-    assert lab.reading.wait(60)
-    threads += in_threads(lambda: setattr(lab.number, "value", 3))
-    until(lambda: lab.number.value == 3)
-    lab.go_on.set()
-    for thread in threads:
-        thread.join()
-    assert lab.picture.value == b"3 a at 100"
-
-
-def test_waiting_updates_are_drawn_as_one():
+@pytest.mark.parametrize("waiting", [1, 10])
+def test_changes_while_drawing_are_drawn_next_and_as_one(waiting):
     lab = Slow()
     lab._lock = CountingLock(lab._lock)
     lab.hold.set()
     threads = in_threads(lab.update)
     assert lab.reading.wait(60)
-    threads += in_threads(*[lab.update] * 10)
-    until(lambda: lab._lock.asked == 11)
+    threads += in_threads(*(lambda value=value: setattr(lab.number, "value", 20 + value) for value in range(waiting)))
+    until(lambda: lab._lock.asked == 1 + waiting)
     lab.go_on.set()
     for thread in threads:
         thread.join()
-    assert len(lab.drawn) == 1 + 1 + 1  # when it was made, the one held up, and one for the ten that waited
-
-
-def test_an_error_in_one_thread_does_not_block_the_others():
-    lab, raised = Counter(), []
-
-    def unlucky():
-        try:
-            lab.number.value = 13
-        except ArithmeticError as error:
-            raised.append(error)
-
-    for action in (unlucky, lambda: setattr(lab.number, "value", 14)):
-        (thread,) = in_threads(action)
-        thread.join()
-    assert len(raised) == 1
-    assert lab.picture.value == b"14 a at 100"
+    assert lab.drawn == [(1, "a"), (1, "a"), (lab.number.value, "a")]  # opened, held up, and one for all that waited
+    assert lab.picture.value == f"{lab.number.value} a at 100".encode()
 
 
 # What a reader hands over

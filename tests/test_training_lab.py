@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import RNNModel, SeqDataLoader, train, training
+from course_utils import RNNModel, SeqDataLoader, fast, train, training
 from course_utils.training import Epoch
 from course_utils.widgets import runs, training_lab
 from course_utils.widgets.training_lab import TrainingLab
@@ -176,6 +176,8 @@ async def test_each_control_reaches_the_run(control, values, asked):
     for value in values:
         lab.controls[control].value = value
         run = await ran(lab)
+        torch.manual_seed(0)
+        assert torch.equal(next(lab.net.parameters()), next(type(lab.net.rnn)(28, lab.net.num_hiddens).parameters()))
         assert asked(fake.calls[-1]) == run.settings[control] == value
         assert (f"{value:g}" if control == "lr" else str(value)) in lab.table.value
 
@@ -226,10 +228,13 @@ def loop(net, *args, recipe, prefix): recipe(net, 1, 1); yield Epoch(1, {0}.0, 1
 
 
 @scenario
-async def test_a_run_is_the_training_that_the_plain_function_does():
+async def test_a_run_is_the_training_that_the_plain_function_does(monkeypatch):
+    quick, known = [], fast.known
+    monkeypatch.setattr(fast, "known", lambda *args: quick.append(known(*args)) or quick[-1])
     lab = TrainingLab(corpus="story", max_tokens=2_500, device=torch.device("cpu"), seed=3)
     lab.num_hiddens.value, lab.num_epochs.value = 16, 10
     await ran(lab)
+    assert any(quick)
     torch.manual_seed(3)
     net = RNNModel(nn.RNN(len(lab.vocab), 16), len(lab.vocab))
     train_iter = SeqDataLoader(lab.text.corpus, 32, 35, "sequential", lab.text.held_out)
@@ -240,20 +245,15 @@ async def test_a_run_is_the_training_that_the_plain_function_does():
     assert lab.history[-1].held_out_perplexity == pytest.approx(twin[-1].held_out_perplexity, rel=1e-3)
 
 
-@scenario
-async def test_every_run_starts_from_the_same_seed():
-    lab = QuietLab(FakeEpochs())
-    first, second = [(await ran(lab)).net.linear.weight for _ in range(2)]
-    assert torch.equal(first, second)
-    assert first is not second
-
-
 # Buttons
 
 
 @scenario
 async def test_pause_resume_and_stop():
     lab = QuietLab(fake := FakeEpochs(endless=True))
+    lab.pause.click()  # without a run nothing happens
+    lab.stop.click()
+    assert (lab.runs, lab.start.disabled, lab.pause.disabled, lab.stop.disabled) == ([], False, True, True)
     await begin(lab, 5)
     assert (lab.start.disabled, lab.pause.disabled, lab.stop.disabled) == (True, False, False)
     lab.pause.click()
@@ -289,31 +289,23 @@ async def test_a_second_start_changes_nothing_and_a_paused_run_can_be_stopped(pa
 
 @pytest.mark.usefixtures("short_slices")
 @scenario
-async def test_a_stop_within_an_epoch_takes_effect_at_once():
-    lab = QuietLab(long := LongEpochs())
-    lab.start.click()
-    await until(lambda: long.done)
-    assert torch.is_grad_enabled()  # for whoever computes between two slices
-    lab.num_hiddens.value = 64
-    assert "num_hiddens 256 → 64" in lab.status.value
-    run = await stopped(lab)
-    done = long.done
-    await turns()
-    assert (run.state, lab.history, long.closed, long.done) == ("stopped", [], 1, done)
-    assert not run.net._forward_pre_hooks
-
-
-@pytest.mark.usefixtures("short_slices")
-@scenario
-async def test_a_pause_within_an_epoch_takes_effect_at_its_end():
+async def test_a_stop_within_an_epoch_takes_effect_at_once_and_a_pause_at_its_end():
     lab = QuietLab(long := LongEpochs(passes=100))
     lab.start.click()
     await until(lambda: long.done)
+    assert torch.is_grad_enabled()  # for whoever computes between two slices
     lab.pause.click()
     await until(lambda: lab.history)
     await turns()
-    assert (len(lab.history), long.done, lab.runs[-1].state) == (1, 100, "paused")
-    assert (await stopped(lab)).state == "stopped"
+    assert (len(lab.history), long.done, long.closed, lab.runs[-1].state) == (1, 100, 1, "paused")
+    lab.pause.click()
+    long.passes = 10**9
+    await until(lambda: long.done > 100)
+    run = await stopped(lab)
+    done = long.done
+    await turns()
+    assert (run.state, len(lab.history), long.closed, long.done) == ("stopped", 1, 2, done)
+    assert not run.net._forward_pre_hooks
 
 
 @pytest.mark.usefixtures("short_slices")
@@ -348,6 +340,23 @@ async def test_layers_are_quick_while_the_training_computes_and_never_in_between
 
 
 @scenario
+async def test_update_shows_everything_anew_from_the_records():
+    lab = QuietLab(FakeEpochs(endless=True))
+    await begin(lab)
+    lab.pause.click()
+    await turns()
+    parts = lab.picture, lab.status, lab.sample, lab.table
+    shown = [part.value for part in parts]
+    lab.picture.value, lab.status.value, lab.sample.value, lab.table.value = b"", "", "", ""
+    lab.update()
+    assert [part.value for part in parts] == shown
+    lab.runs[0].history[:], lab.runs[0].seconds = [Epoch(1, 9.0, 1234.0)] * 25, 10.0
+    lab.update()
+    assert "Run 1 paused: epoch 25 of 100, 1,234 tokens/s, about 30 s left." in lab.status.value
+    await stopped(lab)
+
+
+@scenario
 async def test_the_time_spent_is_that_of_the_epochs_without_pauses():
     lab = QuietLab(FakeEpochs(endless=True, at=3, happens=lambda: time.sleep(0.2)))
     await begin(lab, 5)
@@ -358,14 +367,6 @@ async def test_the_time_spent_is_that_of_the_epochs_without_pauses():
     await asyncio.sleep(0.1)
     lab.pause.click()
     assert (await stopped(lab)).seconds == spent
-
-
-def test_pause_and_stop_without_a_run_change_nothing():
-    lab = QuietLab(FakeEpochs())
-    lab.pause.click()
-    lab.stop.click()
-    assert lab.runs == []
-    assert (lab.start.disabled, lab.pause.disabled, lab.stop.disabled) == (False, True, True)
 
 
 @scenario
@@ -394,17 +395,14 @@ async def test_reset_stops_the_run_forgets_all_and_puts_the_controls_back():
     assert {name: control.value for name, control in lab.controls.items()} == before
 
 
-def test_without_a_loop_start_says_what_to_do_instead():
+def test_without_a_loop_or_a_run_a_sentence_says_what_to_do_instead():
     lab = QuietLab(FakeEpochs())
     with pytest.raises(RuntimeError, match=r"course_utils\.train"):
         lab._do(lab._start)  # a button would only log the error outside IPython
     assert "RuntimeError" in lab.errors.value
     assert lab.runs == []
-
-
-def test_finished_without_a_run_says_so():
     with pytest.raises(RuntimeError, match="no run was started"):
-        asyncio.run(QuietLab(FakeEpochs()).finished())
+        asyncio.run(lab.finished())
 
 
 @scenario
@@ -457,29 +455,6 @@ def test_drawing_takes_no_more_than_its_share_of_the_time(monkeypatch):
     monkeypatch.setattr(training_lab.time, "perf_counter", lambda: next(now))
     lab._redraw()
     assert lab._next_picture == pytest.approx(101.0 + 1.0 / training_lab.DRAWING_SHARE)
-
-
-@scenario
-async def test_update_shows_everything_anew_from_the_records():
-    lab = QuietLab(FakeEpochs())
-    await ran(lab)
-    parts = lab.picture, lab.status, lab.sample, lab.table
-    shown = [part.value for part in parts]
-    lab.picture.value, lab.status.value, lab.sample.value, lab.table.value = b"", "", "", ""
-    lab.update()
-    assert [part.value for part in parts] == shown
-
-
-@scenario
-async def test_the_status_tells_speed_and_time_left():
-    lab = QuietLab(FakeEpochs(endless=True))
-    await begin(lab)
-    lab.pause.click()
-    lab.runs[0].history[:] = [Epoch(1, 9.0, 1234.0)] * 25
-    lab.runs[0].seconds = 10.0
-    lab.update()
-    assert "Run 1 paused: epoch 25 of 100, 1,234 tokens/s, about 30 s left." in lab.status.value
-    await stopped(lab)
 
 
 def test_samples_are_escaped_and_the_newest_comes_first():
