@@ -72,8 +72,6 @@ LABS = {
 PICTURES = {name: open_lab for name, (_, open_lab) in LABS.items()}
 PICTURES |= {"training": lambda: TrainingLab(corpus=STORY, device="cpu")}
 every_lab = pytest.mark.parametrize("name", LABS)
-own_code = every_lab
-own_code = pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.xfail) for n in LABS])  # DELETE at merge
 
 
 def draws(lab):
@@ -163,7 +161,7 @@ def cell(monkeypatch):
     return run
 
 
-@own_code
+@every_lab
 def test_an_error_in_the_readers_code_is_shown_and_raised_until_it_is_gone(name, cell):
     thing, open_lab = LABS[name]
     troubles = []
@@ -179,7 +177,7 @@ def test_an_error_in_the_readers_code_is_shown_and_raised_until_it_is_gone(name,
     assert lab.errors.value == ""
 
 
-@own_code
+@every_lab
 def test_code_defined_anew_counts_in_an_open_lab_and_code_kept_under_another_name_stays(name, cell):
     thing, open_lab = LABS[name]
     ran = []
