@@ -115,7 +115,7 @@ def _draw_weights(sketch, groups, scale, other_scale):
         sketch.words(left, 446, title, 10, weight="bold")
         lines = [f"{name} {shape}" for name, shape in named if "reverse" not in name]
         for i, line in enumerate(lines[:4]):
-            sketch.words(left, 461 + 13 * i, line, family="monospace")
+            sketch.words(left, 460 + 12 * i, line, family="monospace")
         x = left
         for _, shape in named:
             _draw_block(sketch, x, 509, shape, scale, lambda sheet, colour=colour: [colour])
