@@ -99,6 +99,12 @@ def fits_the_page(notebook, folder):
         yield from (f"Cell {number} prints too wide: {line}" for line in too_wide(printed(output), PRINTED_COLUMNS))
 
 
+def prints_no_warning(notebook, folder):
+    for number, _, output in outputs(notebook):
+        if output.get("name") == "stderr":
+            yield f"Cell {number} prints a warning: {output.text.strip()[:80]}"
+
+
 def too_wide(text, columns):
     return [line for line in text.splitlines() if len(line) > columns]
 
@@ -217,6 +223,7 @@ BREAKS = [
     (fits_the_page, put(1, source="x = 1\n" + "x" * 89)),
     (fits_the_page, printing("a line\n" + "x" * 101)),
     (fits_the_page, showing("text/plain", "x" * 101)),
+    (prints_no_warning, put(1, outputs=[new_output("stream", name="stderr", text="UserWarning: mislabeled")])),
     (explains_its_cells, lambda nb: nb.cells.extend([new_code_cell("1")] * 6)),
     (explains_its_cells, lambda nb: nb.cells.extend([new_markdown_cell("a")] * 6)),
     (shows_something_beside_every_widget, lambda nb: nb.cells[2].outputs[0].data.pop("image/png")),
