@@ -23,10 +23,19 @@ def machine():
         "date": date.today().isoformat(),
         "device": describe(try_gpu()),
         "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "processor_name": processor_name(),
         "processor": f"{platform.machine()}, {platform.system()}",
         "python": platform.python_version(),
         **versions,
     }
+
+
+def processor_name():
+    """What the processor calls itself, where the system says so."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 def summarise(samples):
