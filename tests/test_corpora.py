@@ -124,23 +124,20 @@ def test_a_download_is_checked_kept_and_not_repeated(cache, serve, book_is_small
     assert len(requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        pytest.param(reply(b"<html>Please log in</html>"), "26 bytes of something else", id="error page, status 200"),
-        pytest.param(reply(BOOK[:-1]), f"{len(BOOK) - 1:,} bytes of something else", id="one byte short"),
-        pytest.param(reply(b""), "0 bytes of something else", id="empty"),
-        pytest.param(reply(BOOK[:700], length=len(BOOK)), "700 bytes of something else|IncompleteRead", id="truncated"),
-        pytest.param(reply(b"x" * 1_500_000), "1,000,000 bytes of something else", id="too long"),
-        pytest.param(reply(BOOK, status=404), "HTTP Error 404: Not Found", id="404"),
-        pytest.param(reply(BOOK, status=500), "HTTP Error 500", id="500"),
-        pytest.param(drip, "no answer within 0.5 seconds", id="slow drip"),
-        pytest.param(hang, "no answer within 0.5 seconds|timed out", id="hanging"),
-        pytest.param(reset, "closed connection|[Rr]eset", id="closed at once"),
-        pytest.param(garbage, r"SSH-2\.0", id="no HTTP"),
-        pytest.param(None, "refused", id="no server"),
-    ],
-)
+@pytest.mark.parametrize(("answer", "reason"), [
+    pytest.param(reply(b"<html>Please log in</html>"), "26 bytes of something else", id="error page, status 200"),
+    pytest.param(reply(BOOK[:-1]), f"{len(BOOK) - 1:,} bytes of something else", id="one byte short"),
+    pytest.param(reply(b""), "0 bytes of something else", id="empty"),
+    pytest.param(reply(BOOK[:700], length=len(BOOK)), "700 bytes of something else|IncompleteRead", id="truncated"),
+    pytest.param(reply(b"x" * 1_500_000), "1,000,000 bytes of something else", id="too long"),
+    pytest.param(reply(BOOK, status=404), "HTTP Error 404: Not Found", id="404"),
+    pytest.param(reply(BOOK, status=500), "HTTP Error 500", id="500"),
+    pytest.param(drip, "no answer within 0.5 seconds", id="slow drip"),
+    pytest.param(hang, "no answer within 0.5 seconds|timed out", id="hanging"),
+    pytest.param(reset, "closed connection|[Rr]eset", id="closed at once"),
+    pytest.param(garbage, r"SSH-2\.0", id="no HTTP"),
+    pytest.param(None, "refused", id="no server"),
+])  # fmt: skip
 def test_a_bad_answer_is_named_and_not_kept(answer, reason, cache, serve, unreachable, book_is_small):
     if answer:
         serve(answer)
@@ -250,18 +247,15 @@ def test_the_real_book_is_within_the_limit():
     assert common.BOOK.stat().st_size < corpora.BOOK_SIZE_LIMIT
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        pytest.param(b"", "is empty", id="empty"),
-        pytest.param(b" \n\t\r\n", "is empty", id="white space"),
-        pytest.param(b"\x89PNG\r\n\x1a\n\0\0", r"is not UTF-8 text \(byte 0\)", id="picture"),
-        pytest.param(b"GIF89a\0\1\0", "is a binary file", id="binary in ASCII"),
-        pytest.param("time traveller".encode("utf-16"), r"is not UTF-8 text \(byte 0\)", id="UTF-16"),
-        pytest.param("time traveller".encode("utf-16-le"), "is a binary file", id="UTF-16 without a mark"),
-        pytest.param("voyageur zélé".encode("latin-1"), r"is not UTF-8 text \(byte 10\)", id="Latin-1"),
-    ],
-)
+@pytest.mark.parametrize(("content", "message"), [
+    pytest.param(b"", "is empty", id="empty"),
+    pytest.param(b" \n\t\r\n", "is empty", id="white space"),
+    pytest.param(b"\x89PNG\r\n\x1a\n\0\0", r"is not UTF-8 text \(byte 0\)", id="picture"),
+    pytest.param(b"GIF89a\0\1\0", "is a binary file", id="binary in ASCII"),
+    pytest.param("time traveller".encode("utf-16"), r"is not UTF-8 text \(byte 0\)", id="UTF-16"),
+    pytest.param("time traveller".encode("utf-16-le"), "is a binary file", id="UTF-16 without a mark"),
+    pytest.param("voyageur zélé".encode("latin-1"), r"is not UTF-8 text \(byte 10\)", id="Latin-1"),
+])  # fmt: skip
 def test_own_files_that_are_no_text(content, message, tmp_path):
     path = tmp_path / "own.txt"
     path.write_bytes(content)

@@ -245,16 +245,13 @@ def test_no_gradient_stays_and_no_grad_does_not_matter():
     assert all(weight.grad is None for weight in rnn.parameters())
 
 
-@pytest.mark.parametrize(
-    ("read", "words"),
-    [
-        (lambda one_hot, layout: nn.RNN(11, 4)(one_hot), r"returned a tuple; return the outputs alone"),
-        (lambda one_hot, layout: one_hot.transpose(0, 1), r"\(5, 2, 11\); it must begin with \(B, T\) = \(2, 5\)"),
-        (lambda one_hot, layout: one_hot.sum(), r"shape \(\); it must begin"),
-        (lambda one_hot, layout: one_hot.detach(), r"without a gradient; leave out detach"),
-        (lambda one_hot, layout: one_hot.log(), r"not finite .*log\(0\)"),
-    ],
-)
+@pytest.mark.parametrize(("read", "words"), [
+    (lambda one_hot, layout: nn.RNN(11, 4)(one_hot), r"returned a tuple; return the outputs alone"),
+    (lambda one_hot, layout: one_hot.transpose(0, 1), r"\(5, 2, 11\); it must begin with \(B, T\) = \(2, 5\)"),
+    (lambda one_hot, layout: one_hot.sum(), r"shape \(\); it must begin"),
+    (lambda one_hot, layout: one_hot.detach(), r"without a gradient; leave out detach"),
+    (lambda one_hot, layout: one_hot.log(), r"not finite .*log\(0\)"),
+])  # fmt: skip
 def test_what_read_returns_wrongly_is_said_in_one_sentence(read, words):
     with pytest.raises(ValueError, match=words):
         look(read)

@@ -122,16 +122,13 @@ def torchvision(tmp_path, monkeypatch):
         yield write
 
 
-@pytest.mark.parametrize(
-    ("code", "real"),
-    [
-        ("from torchvision import transforms", True),
-        ("raise ImportError('no module named torchvision._C')", False),
-        ("from torchvision import transforms; raise RuntimeError('operator torchvision::nms does not exist')", False),
-        ("import torchvision; torchvision.extension", False),
-        ("raise OSError('undefined symbol')", False),
-    ],
-)
+@pytest.mark.parametrize(("code", "real"), [
+    ("from torchvision import transforms", True),
+    ("raise ImportError('no module named torchvision._C')", False),
+    ("from torchvision import transforms; raise RuntimeError('operator torchvision::nms does not exist')", False),
+    ("import torchvision; torchvision.extension", False),
+    ("raise OSError('undefined symbol')", False),
+])  # fmt: skip
 def test_a_torchvision_that_works_is_used_and_a_broken_one_replaced(code, real, torchvision):
     torchvision(code)
     for _ in range(2):

@@ -145,31 +145,28 @@ def test_overlaps_and_wrong_labels_are_found_where_they_are():
     assert record.unseen == record.unused
 
 
-@pytest.mark.parametrize(
-    ("cut", "words"),
-    [
-        (
-            changed("turned", lambda X, Y, size: (X.T, Y.T)),
-            r"X of batch 1 of turned has the shape \(5, 3\)",
-        ),
-        (last_batch_smaller, r"X of batch 6 of last_batch_smaller has the shape \(2, 5\); it must be .* \(3, 5\)"),
-        (changed("short", lambda X, Y, size: (X, Y[:, 1:])), r"Y of batch 1 of short has the shape \(3, 4\)"),
-        (only_inputs, "batch 1 of only_inputs is no pair of tensors; let it yield X, Y"),
-        (changed("lists", lambda X, Y, size: (X.tolist(), Y)), "batch 1 of lists is no pair of tensors"),
-        (
-            changed("floats", lambda X, Y, size: (X.float(), Y)),
-            "X of batch 1 of floats holds something else",
-        ),
-        (
-            changed("beyond", lambda X, Y, size: (X, X + size)),
-            "Y of batch 1 of beyond holds something else",
-        ),
-        (changed("below", lambda X, Y, size: (X - size, Y)), "X of batch 1 of below holds something else than tokens"),
-        (endless, "endless yields more than 100 batches of 100 tokens; let its loop end"),
-        (yields_no_rows, "yields_no_rows yields nothing, though 100 tokens hold a batch of 3 rows and 5 steps"),
-        (functools.partial(lambda *sizes: None), "the cutting function returned None; let it yield pairs X, Y"),
-    ],
-)
+@pytest.mark.parametrize(("cut", "words"), [
+    (
+        changed("turned", lambda X, Y, size: (X.T, Y.T)),
+        r"X of batch 1 of turned has the shape \(5, 3\)",
+    ),
+    (last_batch_smaller, r"X of batch 6 of last_batch_smaller has the shape \(2, 5\); it must be .* \(3, 5\)"),
+    (changed("short", lambda X, Y, size: (X, Y[:, 1:])), r"Y of batch 1 of short has the shape \(3, 4\)"),
+    (only_inputs, "batch 1 of only_inputs is no pair of tensors; let it yield X, Y"),
+    (changed("lists", lambda X, Y, size: (X.tolist(), Y)), "batch 1 of lists is no pair of tensors"),
+    (
+        changed("floats", lambda X, Y, size: (X.float(), Y)),
+        "X of batch 1 of floats holds something else",
+    ),
+    (
+        changed("beyond", lambda X, Y, size: (X, X + size)),
+        "Y of batch 1 of beyond holds something else",
+    ),
+    (changed("below", lambda X, Y, size: (X - size, Y)), "X of batch 1 of below holds something else than tokens"),
+    (endless, "endless yields more than 100 batches of 100 tokens; let its loop end"),
+    (yields_no_rows, "yields_no_rows yields nothing, though 100 tokens hold a batch of 3 rows and 5 steps"),
+    (functools.partial(lambda *sizes: None), "the cutting function returned None; let it yield pairs X, Y"),
+])  # fmt: skip
 def test_each_fault_of_a_function_gets_its_sentence(cut, words):
     with pytest.raises(ValueError, match=words) as caught:
         corpus_ribbon(cut, 100, 3, 5)
@@ -224,22 +221,19 @@ def draw(cut, size, *sizes):
 GOING, UNUSED = "rows go on where they stopped in batch", "never an input in this epoch"
 
 
-@pytest.mark.parametrize(
-    ("cut", "sizes", "words"),
-    [
-        (seq_data_iter_sequential, (4, 9, 0, 1), "batch 1 of 6: the first one starts from zeros"),
-        (seq_data_iter_sequential, (4, 9, 0, 3), f"batch 3 of 6: 4 of 4 {GOING} 2"),
-        (seq_data_iter_random, (4, 9, 0, 3), f"batch 3 of 6: 0 of 4 {GOING} 2; start from zeros"),
-        (half_going_on, (4, 9, 0, 4), f"batch 4 of 6: 2 of 4 {GOING} 3; start from zeros"),
-        (seq_data_iter_sequential, (4, 9), f"{UNUSED}: 24 of 240 tokens; not even a label: 23"),
-        (seq_data_iter_sequential, (1, 1), f"{UNUSED}: 1 of 240 tokens; not even a label: 0"),
-        (overlapping, (2, 5), "windows overlap (red bars): tokens that are an input more than once: 9"),
-        (one_wrong_label, (3, 5), "labels are not one token after their inputs: batch 2, row 2; such windows: 1"),
-        (same_labels, (3, 5), "labels are not one token after their inputs: batch 1, row 0; such windows: 45"),
-        (seq_data_iter_sequential, (9, 20), "too large for one picture, which shows 8 of 9 rows"),
-        (seq_data_iter_sequential, (1, 41), "too large for one picture, which shows 40 of 41 steps"),
-    ],
-)
+@pytest.mark.parametrize(("cut", "sizes", "words"), [
+    (seq_data_iter_sequential, (4, 9, 0, 1), "batch 1 of 6: the first one starts from zeros"),
+    (seq_data_iter_sequential, (4, 9, 0, 3), f"batch 3 of 6: 4 of 4 {GOING} 2"),
+    (seq_data_iter_random, (4, 9, 0, 3), f"batch 3 of 6: 0 of 4 {GOING} 2; start from zeros"),
+    (half_going_on, (4, 9, 0, 4), f"batch 4 of 6: 2 of 4 {GOING} 3; start from zeros"),
+    (seq_data_iter_sequential, (4, 9), f"{UNUSED}: 24 of 240 tokens; not even a label: 23"),
+    (seq_data_iter_sequential, (1, 1), f"{UNUSED}: 1 of 240 tokens; not even a label: 0"),
+    (overlapping, (2, 5), "windows overlap (red bars): tokens that are an input more than once: 9"),
+    (one_wrong_label, (3, 5), "labels are not one token after their inputs: batch 2, row 2; such windows: 1"),
+    (same_labels, (3, 5), "labels are not one token after their inputs: batch 1, row 0; such windows: 45"),
+    (seq_data_iter_sequential, (9, 20), "too large for one picture, which shows 8 of 9 rows"),
+    (seq_data_iter_sequential, (1, 41), "too large for one picture, which shows 40 of 41 steps"),
+])  # fmt: skip
 def test_the_picture_says_what_is_so(said, cut, sizes, words):
     draw(cut, 240, *sizes)
     assert words in [text for *_, text in said]

@@ -67,17 +67,14 @@ def test_the_forget_bias_reaches_the_forget_gate():
     torch.testing.assert_close(kept, cell)
 
 
-@pytest.mark.parametrize(
-    ("cell", "weights", "words"),
-    [
-        ("transformer", {}, "must be"),
-        ("rnn", {}, "must be"),
-        ("RNN", {"forget_bias": 1}, "only an LSTM has a forget gate"),
-        ("GRU", {"forget_bias": 0.0}, "only an LSTM has a forget gate"),
-        ("LSTM", {"identity": True}, "identity is for an RNN"),
-        ("RNN", {"identity": True, "orthogonal": True}, "leave one of them out"),
-    ],
-)
+@pytest.mark.parametrize(("cell", "weights", "words"), [
+    ("transformer", {}, "must be"),
+    ("rnn", {}, "must be"),
+    ("RNN", {"forget_bias": 1}, "only an LSTM has a forget gate"),
+    ("GRU", {"forget_bias": 0.0}, "only an LSTM has a forget gate"),
+    ("LSTM", {"identity": True}, "identity is for an RNN"),
+    ("RNN", {"identity": True, "orthogonal": True}, "leave one of them out"),
+])  # fmt: skip
 def test_what_a_cell_does_not_have_is_refused_in_one_sentence(cell, weights, words):
     with pytest.raises(ValueError, match=words) as refusal:
         recurrent_layer(cell, 5, 8, **weights)
@@ -168,16 +165,13 @@ def test_theory_of_gates_in_the_long_run():
     assert expected[399] / expected[398] == pytest.approx(1 / 2 + 1 / (4 * math.sqrt(3)), rel=0.002)
 
 
-@pytest.mark.parametrize(
-    "weights",
-    [
-        {"identity": True},
-        {"cell": "LSTM", "forget_bias": 3.0},
-        {"cell": "LSTM", "scale": 2.0},
-        {"cell": "GRU", "scale": 0.5},
-        {"cell": "GRU", "orthogonal": True},
-    ],
-)
+@pytest.mark.parametrize("weights", [
+    {"identity": True},
+    {"cell": "LSTM", "forget_bias": 3.0},
+    {"cell": "LSTM", "scale": 2.0},
+    {"cell": "GRU", "scale": 0.5},
+    {"cell": "GRU", "orthogonal": True},
+])  # fmt: skip
 def test_where_theory_has_no_answer_there_is_none(weights):
     record = sight(num_hiddens=8, num_lags=11, draws=1, **weights)
     assert (record.expected, record.expected_factor) == (None, None)

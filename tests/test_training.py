@@ -169,16 +169,13 @@ def test_on_a_text_pairs_tell_more_than_letters_and_letters_more_than_nothing(pa
     assert 1 < values["bigram"] < values["unigram"] < len(vocab)
 
 
-@pytest.mark.parametrize(
-    ("num_epochs", "every", "first", "looked"),
-    [
-        (12, 10, 1, [1, 10, 12]),
-        (5, 2, 1, [1, 2, 4, 5]),
-        (7, 3, 8, [8, 9, 12, 14]),
-        (0, 10, 1, []),
-        (np.int64(3), np.int64(2), 1, [1, 2, 3]),
-    ],
-)
+@pytest.mark.parametrize(("num_epochs", "every", "first", "looked"), [
+    (12, 10, 1, [1, 10, 12]),
+    (5, 2, 1, [1, 2, 4, 5]),
+    (7, 3, 8, [8, 9, 12, 14]),
+    (0, 10, 1, []),
+    (np.int64(3), np.int64(2), 1, [1, 2, 3]),
+])  # fmt: skip
 @pytest.mark.parametrize("sampling", ["sequential", "random"])
 def test_an_epoch_a_record_and_looks_at_the_right_ones(num_epochs, every, first, looked, sampling):
     options = {"prefix": "time", "every": every, "first": first}
@@ -263,19 +260,16 @@ def test_a_models_own_class_needs_no_more_than_forward_and_begin_state():
     assert values[-1] < values[0]
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"lr": 0}, "lr is 0; the learning rate must be above 0"),
-        ({"lr": float("nan")}, "lr is nan"),
-        ({"num_epochs": -1}, "num_epochs is -1 and every is 10; they must be at least 0 and 1"),
-        ({"every": 0}, "num_epochs is 1 and every is 0"),
-        ({"vocab": Vocab("abc")}, f"the model knows {V} tokens, the vocabulary has 4; build it with len"),
-        ({"train_iter": [1]}, "train_iter does not say whether it carries_state; load it with load_data_time_machine"),
-        ({"recipe": "adam"}, r"recipe is 'adam'; .* training\.one_cycle"),
-        ({"prefix": "Time!"}, r"the prefix has characters that the vocabulary does not know, \['!', 'T'\]"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"lr": 0}, "lr is 0; the learning rate must be above 0"),
+    ({"lr": float("nan")}, "lr is nan"),
+    ({"num_epochs": -1}, "num_epochs is -1 and every is 10; they must be at least 0 and 1"),
+    ({"every": 0}, "num_epochs is 1 and every is 0"),
+    ({"vocab": Vocab("abc")}, f"the model knows {V} tokens, the vocabulary has 4; build it with len"),
+    ({"train_iter": [1]}, "train_iter does not say whether it carries_state; load it with load_data_time_machine"),
+    ({"recipe": "adam"}, r"recipe is 'adam'; .* training\.one_cycle"),
+    ({"prefix": "Time!"}, r"the prefix has characters that the vocabulary does not know, \['!', 'T'\]"),
+])  # fmt: skip
 def test_what_cannot_be_trained_is_said(changes, message):
     arguments = {"net": model(), "train_iter": loader(), "vocab": VOCAB, "lr": 0.5, "num_epochs": 1, "device": "cpu"}
     with pytest.raises(ValueError, match=message):

@@ -158,18 +158,15 @@ async def test_a_run_consumes_all_epochs_and_keeps_model_and_history():
     assert (len(fake.calls), fake.closed) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    ("control", "values", "asked"),
-    [
-        ("num_steps", (10, 70), lambda call: call.train_iter.num_steps),
-        ("num_hiddens", (16, 64), lambda call: call.net.num_hiddens),
-        ("sampling", ("random", "sequential"), lambda call: call.train_iter.sampling),
-        ("cell", ("GRU", "LSTM", "RNN"), lambda call: type(call.net.rnn).__name__),
-        ("lr", (0.1, 3.0), lambda call: call.lr),
-        ("recipe", ("one cycle", "book"), lambda call: {training.one_cycle: "one cycle"}.get(call.recipe, "book")),
-        ("num_epochs", (20, 30), lambda call: call.num_epochs),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("control", "values", "asked"), [
+    ("num_steps", (10, 70), lambda call: call.train_iter.num_steps),
+    ("num_hiddens", (16, 64), lambda call: call.net.num_hiddens),
+    ("sampling", ("random", "sequential"), lambda call: call.train_iter.sampling),
+    ("cell", ("GRU", "LSTM", "RNN"), lambda call: type(call.net.rnn).__name__),
+    ("lr", (0.1, 3.0), lambda call: call.lr),
+    ("recipe", ("one cycle", "book"), lambda call: {training.one_cycle: "one cycle"}.get(call.recipe, "book")),
+    ("num_epochs", (20, 30), lambda call: call.num_epochs),
+])  # fmt: skip
 @scenario
 async def test_each_control_reaches_the_run(control, values, asked):
     lab = QuietLab(fake := FakeEpochs())
