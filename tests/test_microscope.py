@@ -1,7 +1,7 @@
 """The tensor microscope: the record against torch and brute force, the picture against the record, the lab's sizes."""
 
 import itertools
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import common  # noqa: F401 (one thread)
 import pytest
@@ -72,10 +72,9 @@ def changed_outputs(read, X, vocab, layout):
 
 @every_layout
 @every_size
-@pytest.mark.parametrize(
-    ("cell", "options"),
-    [(nn.RNN, {}), (nn.GRU, {}), (nn.LSTM, {}), (nn.RNN, {"bidirectional": True}), (nn.GRU, {"num_layers": 2})],
-)
+@pytest.mark.parametrize(("cell", "options"), [
+    (nn.RNN, {}), (nn.GRU, {}), (nn.LSTM, {}), (nn.RNN, {"bidirectional": True}), (nn.GRU, {"num_layers": 2}),
+])  # fmt: skip
 def test_influence_and_broken_rules_are_what_changing_the_tokens_shows(layout, B, T, cell, options):
     X, vocab = batch(B, T)
     read = make_read(len(vocab), cell, **options)
@@ -196,11 +195,8 @@ def test_without_a_tensor_as_first_argument_only_the_dependence_is_measured(read
 
 
 def in_a_thread(function):
-    found = []
-    thread = threading.Thread(target=lambda: found.append(function()))
-    thread.start()
-    thread.join()
-    return found[0]
+    with ThreadPoolExecutor() as pool:
+        return pool.submit(function).result()
 
 
 def test_a_look_works_in_any_thread_and_does_not_mean_layers_that_run_in_another():

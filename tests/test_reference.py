@@ -103,10 +103,6 @@ def test_other_downloads_are_the_books_own(tmp_path, monkeypatch):
         d2l.download("nothing_like_this")
 
 
-def without_torchvision():
-    return {name: module for name, module in sys.modules.items() if name.split(".")[0] != "torchvision"}
-
-
 @pytest.fixture
 def torchvision(tmp_path, monkeypatch):
     """A function that makes `import torchvision` run the given code, in this test only."""
@@ -118,7 +114,8 @@ def torchvision(tmp_path, monkeypatch):
         monkeypatch.syspath_prepend(tmp_path)
         importlib.invalidate_caches()
 
-    with mock.patch.dict(sys.modules, without_torchvision(), clear=True):
+    others = {name: module for name, module in sys.modules.items() if name.split(".")[0] != "torchvision"}
+    with mock.patch.dict(sys.modules, others, clear=True):
         yield write
 
 

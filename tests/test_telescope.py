@@ -11,14 +11,7 @@ from torch import nn
 from course_utils import plots
 from course_utils.experiments import telescope
 from course_utils.experiments.shapes import CELLS
-from course_utils.experiments.telescope import (
-    Sight,
-    expected_ratios,
-    fitted_factor,
-    gradient_by_lag,
-    recurrent_layer,
-    sight,
-)
+from course_utils.experiments.telescope import expected_ratios, fitted_factor, gradient_by_lag, recurrent_layer, sight
 from course_utils.widgets.telescope import GradientTelescope
 
 
@@ -219,7 +212,7 @@ def test_a_forget_bias_of_3_5_brings_the_factor_to_1(seed):
 
 
 def test_a_sight_joins_its_draws():
-    record = Sight("", ((1.0, 0.5, 0.25), (1.0, 0.5, 0.0625)), (1.0, 0.25, 0.0625))
+    record = telescope.Sight("", ((1.0, 0.5, 0.25), (1.0, 0.5, 0.0625)), (1.0, 0.25, 0.0625))
     assert record.ratios == pytest.approx((1, 0.5, 0.125))
     assert record.factor == pytest.approx((0.5 + 0.25) / 2)
     assert record.expected_factor == pytest.approx(0.25)

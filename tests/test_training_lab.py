@@ -136,11 +136,6 @@ def every_picture(monkeypatch):
     monkeypatch.setattr(training_lab, "DRAWING_SHARE", float("inf"))
 
 
-@pytest.fixture
-def no_picture_is_due(monkeypatch):
-    monkeypatch.setattr(training_lab, "SECONDS_BETWEEN_PICTURES", 3600)
-
-
 # The way of a run
 
 
@@ -223,10 +218,12 @@ def loop(net, *args, recipe, prefix): recipe(net, 1, 1); yield Epoch(1, {0}.0, 1
 
 
 @scenario
-async def test_a_run_is_the_training_that_the_plain_function_does():
+async def test_every_run_is_the_training_that_the_plain_function_does_with_the_labs_seed():
     lab = TrainingLab(corpus="story", max_tokens=2_500, device=torch.device("cpu"), seed=3)
     lab.num_hiddens.value, lab.num_epochs.value = 16, 10
-    await ran(lab)
+    first, second = [(await ran(lab)).net.linear.weight for _ in range(2)]
+    assert torch.equal(first, second)
+    assert first is not second
     torch.manual_seed(3)
     net = RNNModel(nn.RNN(len(lab.vocab), 16), len(lab.vocab))
     train_iter = SeqDataLoader(lab.text.corpus, 32, 35, "sequential", lab.text.held_out)
@@ -235,14 +232,6 @@ async def test_a_run_is_the_training_that_the_plain_function_does():
         assert ours.perplexity == pytest.approx(theirs.perplexity, rel=1e-3)
         assert (ours.sample is None) == (theirs.sample is None)
     assert lab.history[-1].held_out_perplexity == pytest.approx(twin[-1].held_out_perplexity, rel=1e-3)
-
-
-@scenario
-async def test_every_run_starts_from_the_same_seed():
-    lab = QuietLab(FakeEpochs())
-    first, second = [(await ran(lab)).net.linear.weight for _ in range(2)]
-    assert torch.equal(first, second)
-    assert first is not second
 
 
 # Buttons
@@ -357,12 +346,14 @@ async def test_the_time_spent_is_that_of_the_epochs_without_pauses():
     assert (await stopped(lab)).seconds == spent
 
 
-def test_pause_and_stop_without_a_run_change_nothing():
+def test_without_a_run_pause_and_stop_change_nothing_and_finished_says_so():
     lab = QuietLab(FakeEpochs())
     lab.pause.click()
     lab.stop.click()
     assert lab.runs == []
     assert (lab.start.disabled, lab.pause.disabled, lab.stop.disabled) == (False, True, True)
+    with pytest.raises(RuntimeError, match="no run was started"):
+        asyncio.run(lab.finished())
 
 
 @scenario
@@ -399,11 +390,6 @@ def test_without_a_loop_start_says_what_to_do_instead():
     assert lab.runs == []
 
 
-def test_finished_without_a_run_says_so():
-    with pytest.raises(RuntimeError, match="no run was started"):
-        asyncio.run(QuietLab(FakeEpochs()).finished())
-
-
 @scenario
 async def test_sliders_moved_during_training_take_effect_at_the_next_start_and_say_so():
     lab = QuietLab(fake := FakeEpochs(endless=True))
@@ -424,9 +410,9 @@ async def test_sliders_moved_during_training_take_effect_at_the_next_start_and_s
 # What the page shows
 
 
-@pytest.mark.usefixtures("no_picture_is_due")
 @scenario
-async def test_pictures_are_drawn_at_the_ends_and_in_a_pause_and_not_for_a_slider():
+async def test_pictures_are_drawn_at_the_ends_and_in_a_pause_and_not_for_a_slider(monkeypatch):
+    monkeypatch.setattr(training_lab, "SECONDS_BETWEEN_PICTURES", 3600)
     lab = QuietLab(FakeEpochs(endless=True))
     for value in range(5, 100, 5):
         lab.num_steps.value = value
@@ -641,9 +627,9 @@ async def test_a_newer_lab_ends_the_run_of_the_one_before(paused):
     await stopped(old)
 
 
+@pytest.mark.usefixtures("every_picture")
 @scenario
-async def test_threads_hammering_the_lab_leave_one_owner_and_one_history(monkeypatch):
-    monkeypatch.setattr(training_lab, "SECONDS_BETWEEN_PICTURES", 0)
+async def test_threads_hammering_the_lab_leave_one_owner_and_one_history():
     over, calls = threading.Event(), [0, 0, 0, 0]
     lab = QuietLab(fake := FakeEpochs(endless=True))
 
@@ -656,13 +642,10 @@ async def test_threads_hammering_the_lab_leave_one_owner_and_one_history(monkeyp
     acts = (lambda _: lab.update(), lambda call: setattr(lab.num_steps, "value", 5 + 5 * (call % 28)),
             lambda _: lab.start.click(), lambda _: (lab.pause.click(), lab.pause.click()))  # fmt: skip
     lab.start.click()
-    threads = [threading.Thread(target=hammer, args=pair) for pair in enumerate(acts)]
-    for thread in threads:
-        thread.start()
+    hammering = asyncio.gather(*(asyncio.to_thread(hammer, *pair) for pair in enumerate(acts)))
     await until(lambda: len(lab.history) >= 200 and min(calls) >= 100)
     over.set()
-    for thread in threads:
-        await asyncio.to_thread(thread.join)
+    await hammering
     await turns()
     run = await stopped(lab)
     assert set(lab.drawn_by) == {threading.get_ident()}
