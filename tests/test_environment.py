@@ -23,7 +23,6 @@ NEEDED_BY_TESTS = [Requirement(line) for line in PYPROJECT["optional-dependencie
 LOCKS = {"requirements.lock": NEEDED, "requirements-test.lock": NEEDED + NEEDED_BY_TESTS}
 [TORCH] = [requirement for requirement in NEEDED if requirement.name == "torch"]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # where conda-forge calls a package otherwise
-FROM_PIP_ALONE = {"d2l"}  # what conda-forge does not have
 MACHINES = [
     {"python_version": python, "python_full_version": f"{python}.5", "sys_platform": platform, "os_name": name}
     for python in ("3.11", "3.12", "3.13")
@@ -157,7 +156,7 @@ def stubs(tmp_path, monkeypatch):
     return add
 
 
-QUOTAS = [  # files of a control group, the number chosen before, and the threads to use on a host of 64 cores
+@pytest.mark.parametrize(("files", "chosen", "threads"), [
     ({}, None, "64"),
     ({"cpu.max": "max 100000"}, None, "64"),
     ({"cpu.max": "250000 100000"}, None, "2"),
@@ -166,11 +165,9 @@ QUOTAS = [  # files of a control group, the number chosen before, and the thread
     ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, None, "3"),
     ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None, "64"),
     ({"cpu.max": "250000 100000"}, "7", "7"),
-]
-
-
-@pytest.mark.parametrize(("files", "chosen", "threads"), QUOTAS)
+])  # fmt: skip
 def test_binder_starts_no_more_threads_than_it_may_use(tmp_path, stubs, monkeypatch, files, chosen, threads):
+    """On a host of 64 cores: files of a control group, the number chosen before, and the threads to use."""
     stubs("nproc", "echo 64")
     for name, text in files.items():
         (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -45,10 +45,8 @@ def problems(name, source, known):
     home = room(name)
     if home and home not in FLOORS:
         return [f"{name} is new; give it a floor in tests/test_imports.py and in the table of CONTRIBUTING.md"]
-    found = []
-    for target in imports(ast.parse(source), known):
-        found += [f"{name} imports {target}: {why}" for why in [objection(name, target, known)] if why]
-    return found
+    judged = ((target, objection(name, target, known)) for target in imports(ast.parse(source), known))
+    return [f"{name} imports {target}: {why}" for target, why in judged if why]
 
 
 def room(name):
@@ -66,13 +64,8 @@ def imports(tree, known):
             names = [f"{origin}.{alias.name}" for alias in node.names]
             whole = origin == "course_utils"  # then the names must be modules, for the package itself holds nothing
             yield from (full if full in known or whole or full.endswith(".*") else origin for full in names)
-        elif isinstance(node, ast.Call) and called(node) in ("import_module", "__import__"):
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
             yield from (word.value for word in node.args if isinstance(word, ast.Constant))
-
-
-def called(node):
-    """The last part of a called function's name."""
-    return getattr(node.func, "attr", getattr(node.func, "id", None))
 
 
 def objection(name, target, known):

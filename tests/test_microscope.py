@@ -377,7 +377,7 @@ def test_memory_is_drawn_in_its_order_with_the_step_that_reads_it(sketch, layout
     assert letters[10:] == ["{},{}".format(*got.tokens[i][j]) for i, j, _ in places]
 
 
-SENTENCES = [
+@pytest.mark.parametrize(("name", "words"), [
     ("no layer", ["what the layer received: nothing to show"]),
     ("too much", ["its loop runs over axis 0; drawn: the first 12 × 10",
                   "drawn: the first 1056 numbers; bars: step 1 reads the chosen letter"]),
@@ -386,10 +386,7 @@ SENTENCES = [
     ("the first step", ["bars: step 0 reads the chosen letter"]),
     ("every second step", ["unread", "step 2"]),
     ("symbols outside in memory", ["5 steps", "to the next place of the batch: 1 number on"]),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "words"), SENTENCES)
+])  # fmt: skip
 def test_what_is_strange_is_said(sketch, name, words):
     assert {*words} <= {*sketch(PICTURES[name]()).texts}
 

@@ -58,10 +58,8 @@ def test_an_epoch_equals_the_book_with_the_state_carried_and_without(cell):
     for carried in (True, False):
         ours, theirs, batches = model(cell), model(cell), Batches(carried)
         perplexities.append(one_epoch(ours, batches, 2.0))
-        updater = torch.optim.SGD(theirs.parameters(), 2.0)
-        expected, _ = d2l.train_epoch_ch8(
-            theirs, batches, nn.CrossEntropyLoss(), updater, torch.device("cpu"), not carried
-        )
+        updater, device = torch.optim.SGD(theirs.parameters(), 2.0), torch.device("cpu")
+        expected, _ = d2l.train_epoch_ch8(theirs, batches, nn.CrossEntropyLoss(), updater, device, not carried)
         assert perplexities[-1] == pytest.approx(expected, rel=1e-5)
         torch.testing.assert_close(weights(ours), weights(theirs), atol=1e-5, rtol=0)
         assert not torch.allclose(weights(ours), weights(model(cell)), atol=1e-2)  # something was learnt
