@@ -20,9 +20,9 @@ PROJECT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NEEDED = [Requirement(line) for line in PYPROJECT["dependencies"]]
 NEEDED_BY_TESTS = [Requirement(line) for line in PYPROJECT["optional-dependencies"]["test"]]
+LOCKS = {"requirements.lock": NEEDED, "requirements-test.lock": NEEDED + NEEDED_BY_TESTS}
 [TORCH] = [requirement for requirement in NEEDED if requirement.name == "torch"]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # where conda-forge calls a package otherwise
-FROM_PIP_ALONE = {"d2l"}  # what conda-forge does not have
 MACHINES = [
     {"python_version": python, "python_full_version": f"{python}.5", "sys_platform": platform, "os_name": name}
     for python in ("3.11", "3.12", "3.13")
@@ -53,12 +53,8 @@ def conda(name):
     return packages, pip
 
 
-@pytest.mark.parametrize(
-    "machine", MACHINES, ids=lambda machine: f"{machine['python_version']} {machine['sys_platform']}"
-)
-@pytest.mark.parametrize(
-    ("lock", "needed"), [("requirements.lock", NEEDED), ("requirements-test.lock", NEEDED + NEEDED_BY_TESTS)]
-)
+@pytest.mark.parametrize("machine", MACHINES, ids="{python_version} {sys_platform}".format_map)
+@pytest.mark.parametrize(("lock", "needed"), LOCKS.items())
 def test_the_locks_pin_what_the_project_needs(lock, needed, machine):
     versions = pins(lock, machine)
     for requirement in needed:
@@ -70,7 +66,7 @@ def test_the_test_lock_contains_the_course_lock():
     assert not missing, "run `make lock`"
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-test.lock"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_every_locked_package_has_a_hash_and_none_an_address(lock):
     hashed = re.compile(r"[\w.-]+==[\w.]+( ; [^:]+?)?( +--hash=sha256:[0-9a-f]{64})+")
     assert [line for line in lock_lines(lock) if not hashed.fullmatch(line)] == []
@@ -85,9 +81,7 @@ def test_the_conda_environments_offer_every_dependency_in_its_locked_version(nam
     offered = {package: version.partition("=")[0] for package, version in packages.items()}
     offered |= dict(line.split("==") for line in pip if not line.startswith("-"))
     machine = MACHINES[0] | {"python_version": ".".join(python.split(".")[:2])}
-    locked = {
-        CONDA_NAMES.get(package, package): version for package, version in pins("requirements.lock", machine).items()
-    }
+    locked = {CONDA_NAMES.get(name, name): pin for name, pin in pins("requirements.lock", machine).items()}
     assert {package: locked[package] for package in offered} == offered
     assert {CONDA_NAMES.get(requirement.name, requirement.name) for requirement in NEEDED} <= set(offered)
     assert SpecifierSet(PYPROJECT["requires-python"]).contains(python)
@@ -115,9 +109,7 @@ def export(tmp_path):
     """The files that git tracks, copied: what Binder would clone."""
     if not (PROJECT / ".git").exists():
         pytest.skip("no git checkout, so nobody knows which files Binder would clone")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=PROJECT, stdout=subprocess.PIPE, check=True, text=True
-    ).stdout
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=PROJECT, text=True)
     for name in filter(None, listed.split("\0")):
         if (PROJECT / name).exists():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -136,9 +128,7 @@ def test_binder_reads_its_folder_and_nothing_else(export, capsys, caplog):
     dockerfile = capsys.readouterr().out
     update = 'env update -p ${NB_PYTHON_PREFIX} --file "binder/environment.yml"'
     assert dockerfile.count("env update") == dockerfile.count(update) == 1
-    assert dockerfile.index(" src/ ${REPO_DIR}/") < dockerfile.index(update), (
-        "the course must lie there to be installed"
-    )
+    assert dockerfile.index(" src/ ${REPO_DIR}/") < dockerfile.index(update), "the course is not there to be installed"
     assert "RUN ./binder/postBuild" in dockerfile
     assert 'ENV R2D_ENTRYPOINT="${REPO_DIR}/binder/start"' in dockerfile
     assert "requirements" not in dockerfile
@@ -146,10 +136,7 @@ def test_binder_reads_its_folder_and_nothing_else(export, capsys, caplog):
     assert f"Building conda environment for python={minor}\n" in caplog.text
 
 
-SCRIPTS = ["binder/postBuild", "binder/start", ".ci/run"]
-
-
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", ["binder/postBuild", "binder/start", ".ci/run"])
 def test_a_script_can_be_started(export, name):
     assert os.access(export / name, os.X_OK)
     subprocess.run(["bash", "-n", export / name], check=True)
@@ -169,7 +156,7 @@ def stubs(tmp_path, monkeypatch):
     return add
 
 
-QUOTAS = [  # files of a control group, the number chosen before, and the threads to use on a host of 64 cores
+@pytest.mark.parametrize(("files", "chosen", "threads"), [
     ({}, None, "64"),
     ({"cpu.max": "max 100000"}, None, "64"),
     ({"cpu.max": "250000 100000"}, None, "2"),
@@ -178,11 +165,9 @@ QUOTAS = [  # files of a control group, the number chosen before, and the thread
     ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, None, "3"),
     ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None, "64"),
     ({"cpu.max": "250000 100000"}, "7", "7"),
-]
-
-
-@pytest.mark.parametrize(("files", "chosen", "threads"), QUOTAS)
+])  # fmt: skip
 def test_binder_starts_no_more_threads_than_it_may_use(tmp_path, stubs, monkeypatch, files, chosen, threads):
+    """On a host of 64 cores: files of a control group, the number chosen before, and the threads to use."""
     stubs("nproc", "echo 64")
     for name, text in files.items():
         (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -16,22 +16,16 @@ def test_the_label_is_the_first_symbol_and_never_comes_again():
     assert len(labels.unique()) == 4
 
 
-OPEN = {"cell": "LSTM", "forget_bias": 5}
-
-
-@pytest.mark.parametrize(
-    ("gap", "settings", "answer"),
-    [
-        (40, {}, False),
-        (40, {"orthogonal": True}, True),
-        (40, {"identity": True}, True),
-        (40, {"cell": "LSTM"}, False),
-        (40, OPEN, True),
-        (2, {"cell": "LSTM"}, True),  # nothing else keeps it from learning
-        (2, {}, True),
-        (1, {"updates": 0}, False),
-    ],
-)
+@pytest.mark.parametrize(("gap", "settings", "answer"), [
+    (40, {}, False),
+    (40, {"orthogonal": True}, True),
+    (40, {"identity": True}, True),
+    (40, {"cell": "LSTM"}, False),
+    (40, {"cell": "LSTM", "forget_bias": 5}, True),
+    (2, {"cell": "LSTM"}, True),  # nothing else keeps it from learning
+    (2, {}, True),
+    (1, {"updates": 0}, False),
+])  # fmt: skip
 def test_who_remembers_is_decided_by_the_gradient(gap, settings, answer):
     accuracy = recall(gap, **settings)
     assert accuracy > 0.9 if answer else accuracy < 0.7

@@ -1,7 +1,7 @@
 """The tensor microscope: the record against torch and brute force, the picture against the record, the lab's sizes."""
 
 import itertools
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import common  # noqa: F401 (one thread)
 import pytest
@@ -72,10 +72,9 @@ def changed_outputs(read, X, vocab, layout):
 
 @every_layout
 @every_size
-@pytest.mark.parametrize(
-    ("cell", "options"),
-    [(nn.RNN, {}), (nn.GRU, {}), (nn.LSTM, {}), (nn.RNN, {"bidirectional": True}), (nn.GRU, {"num_layers": 2})],
-)
+@pytest.mark.parametrize(("cell", "options"), [
+    (nn.RNN, {}), (nn.GRU, {}), (nn.LSTM, {}), (nn.RNN, {"bidirectional": True}), (nn.GRU, {"num_layers": 2}),
+])  # fmt: skip
 def test_influence_and_broken_rules_are_what_changing_the_tokens_shows(layout, B, T, cell, options):
     X, vocab = batch(B, T)
     read = make_read(len(vocab), cell, **options)
@@ -196,11 +195,8 @@ def test_without_a_tensor_as_first_argument_only_the_dependence_is_measured(read
 
 
 def in_a_thread(function):
-    found = []
-    thread = threading.Thread(target=lambda: found.append(function()))
-    thread.start()
-    thread.join()
-    return found[0]
+    with ThreadPoolExecutor() as pool:
+        return pool.submit(function).result()
 
 
 def test_a_look_works_in_any_thread_and_does_not_mean_layers_that_run_in_another():
@@ -245,16 +241,13 @@ def test_no_gradient_stays_and_no_grad_does_not_matter():
     assert all(weight.grad is None for weight in rnn.parameters())
 
 
-@pytest.mark.parametrize(
-    ("read", "words"),
-    [
-        (lambda one_hot, layout: nn.RNN(11, 4)(one_hot), r"returned a tuple; return the outputs alone"),
-        (lambda one_hot, layout: one_hot.transpose(0, 1), r"\(5, 2, 11\); it must begin with \(B, T\) = \(2, 5\)"),
-        (lambda one_hot, layout: one_hot.sum(), r"shape \(\); it must begin"),
-        (lambda one_hot, layout: one_hot.detach(), r"without a gradient; leave out detach"),
-        (lambda one_hot, layout: one_hot.log(), r"not finite .*log\(0\)"),
-    ],
-)
+@pytest.mark.parametrize(("read", "words"), [
+    (lambda one_hot, layout: nn.RNN(11, 4)(one_hot), r"returned a tuple; return the outputs alone"),
+    (lambda one_hot, layout: one_hot.transpose(0, 1), r"\(5, 2, 11\); it must begin with \(B, T\) = \(2, 5\)"),
+    (lambda one_hot, layout: one_hot.sum(), r"shape \(\); it must begin"),
+    (lambda one_hot, layout: one_hot.detach(), r"without a gradient; leave out detach"),
+    (lambda one_hot, layout: one_hot.log(), r"not finite .*log\(0\)"),
+])  # fmt: skip
 def test_what_read_returns_wrongly_is_said_in_one_sentence(read, words):
     with pytest.raises(ValueError, match=words):
         look(read)
@@ -384,7 +377,7 @@ def test_memory_is_drawn_in_its_order_with_the_step_that_reads_it(sketch, layout
     assert letters[10:] == ["{},{}".format(*got.tokens[i][j]) for i, j, _ in places]
 
 
-SENTENCES = [
+@pytest.mark.parametrize(("name", "words"), [
     ("no layer", ["what the layer received: nothing to show"]),
     ("too much", ["its loop runs over axis 0; drawn: the first 12 × 10",
                   "drawn: the first 1056 numbers; bars: step 1 reads the chosen letter"]),
@@ -393,10 +386,7 @@ SENTENCES = [
     ("the first step", ["bars: step 0 reads the chosen letter"]),
     ("every second step", ["unread", "step 2"]),
     ("symbols outside in memory", ["5 steps", "to the next place of the batch: 1 number on"]),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "words"), SENTENCES)
+])  # fmt: skip
 def test_what_is_strange_is_said(sketch, name, words):
     assert {*words} <= {*sketch(PICTURES[name]()).texts}
 

@@ -17,10 +17,7 @@ MACHINE = re.compile(
     r"|Looking in indexes|://[^/\s]*(?:pypi|artifactory|nexus|mirror|proxy)"
 )
 BYTES = 600_000
-CODE_COLUMNS, PRINTED_COLUMNS = (
-    88,
-    100,
-)  # what a page shows beside an open file browser; a printed line scrolls a little
+CODE_COLUMNS, PRINTED_COLUMNS = 88, 100  # shown beside an open file browser; a printed line scrolls a little
 TAUGHT = [FOLDER.parent / "course_utils" / f"{name}.py" for name in ("models", "prediction", "text", "training")]
 
 
@@ -35,10 +32,6 @@ def markdown(notebook):
 def outputs(notebook):
     """Return (number of the cell as nbval counts, cell, output) for every output."""
     return [(number, cell, output) for number, cell in enumerate(code(notebook)) for output in cell.outputs]
-
-
-def lengths(notebook):
-    return [len([line for line in cell.source.splitlines() if line.strip()]) for cell in code(notebook)]
 
 
 # Each check takes a notebook and the folder it lies in, and yields one sentence for everything that is wrong.
@@ -81,7 +74,7 @@ def loads_nothing_from_the_network(notebook, folder):
 
 
 def has_short_cells(notebook, folder):
-    lines = lengths(notebook)
+    lines = [len([line for line in cell.source.splitlines() if line.strip()]) for cell in code(notebook)]
     if statistics.median(lines) > 5:
         yield f"the median code cell has {statistics.median(lines):g} lines; at most 5"
     if sum(length <= 20 for length in lines) < 0.9 * len(lines):
@@ -149,15 +142,10 @@ def has_living_links(notebook, folder):
 def opens_with_title_time_and_prerequisites(notebook, folder):
     cells = itertools.takewhile(lambda cell: cell.cell_type == "markdown", notebook.cells)
     text = "\n".join(cell.source for cell in cells)
-    needed = {
-        "title": r"\A# ",
-        "time": r"\d+ (minutes|hours)",
-        "prerequisites": "rerequisites",
-        "dimensions": "ension key",
-    }
-    yield from (
-        f"says nothing of {word} before its first code cell" for word in needed if not re.search(needed[word], text)
-    )
+    needed = {"title": r"\A# ", "time": r"\d+ (minutes|hours)", "prerequisites": "rerequisites", "axes": "ension key"}
+    for word, pattern in needed.items():
+        if not re.search(pattern, text):
+            yield f"says nothing of {word} before its first code cell"
 
 
 def closes_with_what_we_saw(notebook, folder):

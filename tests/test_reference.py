@@ -103,10 +103,6 @@ def test_other_downloads_are_the_books_own(tmp_path, monkeypatch):
         d2l.download("nothing_like_this")
 
 
-def without_torchvision():
-    return {name: module for name, module in sys.modules.items() if name.split(".")[0] != "torchvision"}
-
-
 @pytest.fixture
 def torchvision(tmp_path, monkeypatch):
     """A function that makes `import torchvision` run the given code, in this test only."""
@@ -118,20 +114,18 @@ def torchvision(tmp_path, monkeypatch):
         monkeypatch.syspath_prepend(tmp_path)
         importlib.invalidate_caches()
 
-    with mock.patch.dict(sys.modules, without_torchvision(), clear=True):
+    others = {name: module for name, module in sys.modules.items() if name.split(".")[0] != "torchvision"}
+    with mock.patch.dict(sys.modules, others, clear=True):
         yield write
 
 
-@pytest.mark.parametrize(
-    ("code", "real"),
-    [
-        ("from torchvision import transforms", True),
-        ("raise ImportError('no module named torchvision._C')", False),
-        ("from torchvision import transforms; raise RuntimeError('operator torchvision::nms does not exist')", False),
-        ("import torchvision; torchvision.extension", False),
-        ("raise OSError('undefined symbol')", False),
-    ],
-)
+@pytest.mark.parametrize(("code", "real"), [
+    ("from torchvision import transforms", True),
+    ("raise ImportError('no module named torchvision._C')", False),
+    ("from torchvision import transforms; raise RuntimeError('operator torchvision::nms does not exist')", False),
+    ("import torchvision; torchvision.extension", False),
+    ("raise OSError('undefined symbol')", False),
+])  # fmt: skip
 def test_a_torchvision_that_works_is_used_and_a_broken_one_replaced(code, real, torchvision):
     torchvision(code)
     for _ in range(2):

@@ -64,13 +64,8 @@ class Project:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
         ours = {"PYTHONPATH": str(self.stubs), "PIP_LOG": str(self.log), "PIP_COMPLAINT": "ERROR: no reason given"}
         ours["PATH"] = f"{self.stubs}{os.pathsep}{os.environ['PATH']}"
-        return subprocess.run(
-            [sys.executable, "-c", "\n".join([free_disk(100), patch, run])],
-            env=inherited | ours | environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        code, environment = "\n".join([free_disk(100), patch, run]), inherited | ours | environment
+        return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
 
     def pip_calls(self):
         """The argument lists pip was called with so far."""
@@ -100,33 +95,27 @@ def test_an_old_python_can_read_the_script():
     ast.parse((PROJECT / "tools" / "set_up.py").read_text(encoding="ascii"), feature_version=(3, 7))
 
 
-@pytest.mark.parametrize(
-    ("patch", "words"),
-    {
-        "import sys; sys.version_info = (3, 9, 2)": "Python 3.9 is too old, 3.11 or newer is needed",
-        "import sys; sys.modules['ensurepip'] = None": "sudo apt install python3",
-        free_disk(1): "1.0 GiB of disk are free",
-        "import os; os.access = lambda *arguments: False": "no right to write here",
-    }.items(),
-)
+@pytest.mark.parametrize(("patch", "words"), {
+    "import sys; sys.version_info = (3, 9, 2)": "Python 3.9 is too old, 3.11 or newer is needed",
+    "import sys; sys.modules['ensurepip'] = None": "sudo apt install python3",
+    free_disk(1): "1.0 GiB of disk are free",
+    "import os; os.access = lambda *arguments: False": "no right to write here",
+}.items())  # fmt: skip
 def test_what_is_missing_is_said_before_anything_is_made(project, patch, words):
     assert words in sentence(project.set_up(patch=patch))
     assert not (project.root / ".venv").exists()
     assert project.pip_calls() == []
 
 
-@pytest.mark.parametrize(
-    ("complaint", "words"),
-    {
-        "ERROR: Could not install packages: [Errno 28] No space left on device": "the disk or the temporary",
-        "ERROR: [Errno 122] Disk quota exceeded": "the disk or the temporary",
-        "ERROR: [Errno 13] Permission denied: 'site-packages'": "no right to write",
-        "WARNING: Retrying after NameResolutionError: Failed to resolve 'pypi.org'": "index cannot be reached",
-        "ERROR: No matching distribution found for jupyterlab==4.6.6": "was not found",
-        "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.": "is not the one in the lock file",
-        "ERROR: something new": "'-m pip' ended with exit code 1; its own message stands above",
-    }.items(),
-)
+@pytest.mark.parametrize(("complaint", "words"), {
+    "ERROR: Could not install packages: [Errno 28] No space left on device": "the disk or the temporary",
+    "ERROR: [Errno 122] Disk quota exceeded": "the disk or the temporary",
+    "ERROR: [Errno 13] Permission denied: 'site-packages'": "no right to write",
+    "WARNING: Retrying after NameResolutionError: Failed to resolve 'pypi.org'": "index cannot be reached",
+    "ERROR: No matching distribution found for jupyterlab==4.6.6": "was not found",
+    "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.": "is not the one in the lock file",
+    "ERROR: something new": "'-m pip' ended with exit code 1; its own message stands above",
+}.items())  # fmt: skip
 @pytest.mark.parametrize("step", ["--require-hashes", "-e"])
 def test_what_pip_complains_about_becomes_a_sentence(project, complaint, words, step):
     result = project.set_up(PIP_FAILS_ON=step, PIP_COMPLAINT=complaint)
@@ -137,15 +126,10 @@ def test_what_pip_complains_about_becomes_a_sentence(project, complaint, words, 
 
 def test_no_network(project):
     """The real venv and the real pip, whose index and proxy do not answer."""
-    nowhere = "http://127.0.0.1:9"
-    result = project.set_up(
-        PYTHONPATH="",
-        PIP_CONFIG_FILE=os.devnull,
-        PIP_INDEX_URL=nowhere,
-        PIP_RETRIES="1",
-        **{name: nowhere for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")},
-        **{name: "" for name in ("all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")},
-    )
+    addresses = ("PIP_INDEX_URL", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+    nowhere = dict.fromkeys(addresses, "http://127.0.0.1:9")
+    unset = dict.fromkeys(("PYTHONPATH", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"), "")
+    result = project.set_up(PIP_CONFIG_FILE=os.devnull, PIP_RETRIES="1", **nowhere, **unset)
     assert "needs a network connection" in sentence(result)
     assert "creating .venv" in result.stdout
 

@@ -11,14 +11,7 @@ from torch import nn
 from course_utils import plots
 from course_utils.experiments import telescope
 from course_utils.experiments.shapes import CELLS
-from course_utils.experiments.telescope import (
-    Sight,
-    expected_ratios,
-    fitted_factor,
-    gradient_by_lag,
-    recurrent_layer,
-    sight,
-)
+from course_utils.experiments.telescope import expected_ratios, fitted_factor, gradient_by_lag, recurrent_layer, sight
 from course_utils.widgets.telescope import GradientTelescope
 
 
@@ -67,17 +60,14 @@ def test_the_forget_bias_reaches_the_forget_gate():
     torch.testing.assert_close(kept, cell)
 
 
-@pytest.mark.parametrize(
-    ("cell", "weights", "words"),
-    [
-        ("transformer", {}, "must be"),
-        ("rnn", {}, "must be"),
-        ("RNN", {"forget_bias": 1}, "only an LSTM has a forget gate"),
-        ("GRU", {"forget_bias": 0.0}, "only an LSTM has a forget gate"),
-        ("LSTM", {"identity": True}, "identity is for an RNN"),
-        ("RNN", {"identity": True, "orthogonal": True}, "leave one of them out"),
-    ],
-)
+@pytest.mark.parametrize(("cell", "weights", "words"), [
+    ("transformer", {}, "must be"),
+    ("rnn", {}, "must be"),
+    ("RNN", {"forget_bias": 1}, "only an LSTM has a forget gate"),
+    ("GRU", {"forget_bias": 0.0}, "only an LSTM has a forget gate"),
+    ("LSTM", {"identity": True}, "identity is for an RNN"),
+    ("RNN", {"identity": True, "orthogonal": True}, "leave one of them out"),
+])  # fmt: skip
 def test_what_a_cell_does_not_have_is_refused_in_one_sentence(cell, weights, words):
     with pytest.raises(ValueError, match=words) as refusal:
         recurrent_layer(cell, 5, 8, **weights)
@@ -168,16 +158,13 @@ def test_theory_of_gates_in_the_long_run():
     assert expected[399] / expected[398] == pytest.approx(1 / 2 + 1 / (4 * math.sqrt(3)), rel=0.002)
 
 
-@pytest.mark.parametrize(
-    "weights",
-    [
-        {"identity": True},
-        {"cell": "LSTM", "forget_bias": 3.0},
-        {"cell": "LSTM", "scale": 2.0},
-        {"cell": "GRU", "scale": 0.5},
-        {"cell": "GRU", "orthogonal": True},
-    ],
-)
+@pytest.mark.parametrize("weights", [
+    {"identity": True},
+    {"cell": "LSTM", "forget_bias": 3.0},
+    {"cell": "LSTM", "scale": 2.0},
+    {"cell": "GRU", "scale": 0.5},
+    {"cell": "GRU", "orthogonal": True},
+])  # fmt: skip
 def test_where_theory_has_no_answer_there_is_none(weights):
     record = sight(num_hiddens=8, num_lags=11, draws=1, **weights)
     assert (record.expected, record.expected_factor) == (None, None)
@@ -193,9 +180,8 @@ def forgets(record):
 
 
 def test_default_cells_forget_and_changed_ones_do_not(seen):
-    assert {name for name, record in seen.items() if forgets(record)} == {
-        "RNN", "half", "GRU", "LSTM", "orthogonal, shorter",
-    }  # fmt: skip
+    forgetful = {name for name, record in seen.items() if forgets(record)}
+    assert forgetful == {"RNN", "half", "GRU", "LSTM", "orthogonal, shorter"}
     assert not forgets(sight(identity=True, draws=2))
     assert not forgets(sight("LSTM", forget_bias=5, draws=2))
     assert seen["times 4"].ratios[35] > 50
@@ -224,7 +210,7 @@ def test_a_forget_bias_of_3_5_brings_the_factor_to_1():
 
 
 def test_a_sight_joins_its_draws():
-    record = Sight("", ((1.0, 0.5, 0.25), (1.0, 0.5, 0.0625)), (1.0, 0.25, 0.0625))
+    record = telescope.Sight("", ((1.0, 0.5, 0.25), (1.0, 0.5, 0.0625)), (1.0, 0.25, 0.0625))
     assert record.ratios == pytest.approx((1, 0.5, 0.125))
     assert record.factor == pytest.approx((0.5 + 0.25) / 2)
     assert record.expected_factor == pytest.approx(0.25)

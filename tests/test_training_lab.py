@@ -136,11 +136,6 @@ def every_picture(monkeypatch):
     monkeypatch.setattr(training_lab, "DRAWING_SHARE", float("inf"))
 
 
-@pytest.fixture
-def no_picture_is_due(monkeypatch):
-    monkeypatch.setattr(training_lab, "SECONDS_BETWEEN_PICTURES", 3600)
-
-
 # The way of a run
 
 
@@ -158,18 +153,15 @@ async def test_a_run_consumes_all_epochs_and_keeps_model_and_history():
     assert (len(fake.calls), fake.closed) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    ("control", "values", "asked"),
-    [
-        ("num_steps", (10, 70), lambda call: call.train_iter.num_steps),
-        ("num_hiddens", (16, 64), lambda call: call.net.num_hiddens),
-        ("sampling", ("random", "sequential"), lambda call: call.train_iter.sampling),
-        ("cell", ("GRU", "LSTM", "RNN"), lambda call: type(call.net.rnn).__name__),
-        ("lr", (0.1, 3.0), lambda call: call.lr),
-        ("recipe", ("one cycle", "book"), lambda call: {training.one_cycle: "one cycle"}.get(call.recipe, "book")),
-        ("num_epochs", (20, 30), lambda call: call.num_epochs),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("control", "values", "asked"), [
+    ("num_steps", (10, 70), lambda call: call.train_iter.num_steps),
+    ("num_hiddens", (16, 64), lambda call: call.net.num_hiddens),
+    ("sampling", ("random", "sequential"), lambda call: call.train_iter.sampling),
+    ("cell", ("GRU", "LSTM", "RNN"), lambda call: type(call.net.rnn).__name__),
+    ("lr", (0.1, 3.0), lambda call: call.lr),
+    ("recipe", ("one cycle", "book"), lambda call: {training.one_cycle: "one cycle"}.get(call.recipe, "book")),
+    ("num_epochs", (20, 30), lambda call: call.num_epochs),
+])  # fmt: skip
 @scenario
 async def test_each_control_reaches_the_run(control, values, asked):
     lab = QuietLab(fake := FakeEpochs())
@@ -228,13 +220,15 @@ def loop(net, *args, recipe, prefix): recipe(net, 1, 1); yield Epoch(1, {0}.0, 1
 
 
 @scenario
-async def test_a_run_is_the_training_that_the_plain_function_does(monkeypatch):
+async def test_every_run_is_the_training_that_the_plain_function_does_with_the_labs_seed(monkeypatch):
     quick, known = [], fast.known
     monkeypatch.setattr(fast, "known", lambda *args: quick.append(known(*args)) or quick[-1])
     lab = TrainingLab(corpus="story", max_tokens=2_500, device=torch.device("cpu"), seed=3)
     lab.num_hiddens.value, lab.num_epochs.value = 16, 10
-    await ran(lab)
+    first, second = [(await ran(lab)).net.linear.weight for _ in range(2)]
     assert any(quick)
+    assert torch.equal(first, second)
+    assert first is not second
     torch.manual_seed(3)
     net = RNNModel(nn.RNN(len(lab.vocab), 16), len(lab.vocab))
     train_iter = SeqDataLoader(lab.text.corpus, 32, 35, "sequential", lab.text.held_out)
@@ -425,9 +419,9 @@ async def test_sliders_moved_during_training_take_effect_at_the_next_start_and_s
 # What the page shows
 
 
-@pytest.mark.usefixtures("no_picture_is_due")
 @scenario
-async def test_pictures_are_drawn_at_the_ends_and_in_a_pause_and_not_for_a_slider():
+async def test_pictures_are_drawn_at_the_ends_and_in_a_pause_and_not_for_a_slider(monkeypatch):
+    monkeypatch.setattr(training_lab, "SECONDS_BETWEEN_PICTURES", 3600)
     lab = QuietLab(FakeEpochs(endless=True))
     for value in range(5, 100, 5):
         lab.num_steps.value = value
@@ -619,9 +613,9 @@ async def test_a_newer_lab_ends_the_run_of_the_one_before(paused):
     await stopped(old)
 
 
+@pytest.mark.usefixtures("every_picture")
 @scenario
-async def test_threads_hammering_the_lab_leave_one_owner_and_one_history(monkeypatch):
-    monkeypatch.setattr(training_lab, "SECONDS_BETWEEN_PICTURES", 0)
+async def test_threads_hammering_the_lab_leave_one_owner_and_one_history():
     over, calls = threading.Event(), [0, 0, 0, 0]
     lab = QuietLab(fake := FakeEpochs(endless=True))
 
@@ -634,13 +628,10 @@ async def test_threads_hammering_the_lab_leave_one_owner_and_one_history(monkeyp
     acts = (lambda _: lab.update(), lambda call: setattr(lab.num_steps, "value", 5 + 5 * (call % 28)),
             lambda _: lab.start.click(), lambda _: (lab.pause.click(), lab.pause.click()))  # fmt: skip
     lab.start.click()
-    threads = [threading.Thread(target=hammer, args=pair) for pair in enumerate(acts)]
-    for thread in threads:
-        thread.start()
+    hammering = asyncio.gather(*(asyncio.to_thread(hammer, *pair) for pair in enumerate(acts)))
     await until(lambda: len(lab.history) >= 200 and min(calls) >= 100)
     over.set()
-    for thread in threads:
-        await asyncio.to_thread(thread.join)
+    await hammering
     await turns()
     run = await stopped(lab)
     assert set(lab.drawn_by) == {threading.get_ident()}
