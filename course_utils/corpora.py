@@ -118,10 +118,9 @@ def _fetch(url, timeout):
         try:
             with urllib.request.urlopen(url, timeout=timeout) as response:
                 answers.put(response.read(BOOK_SIZE_LIMIT))
-        except urllib.error.HTTPError as error:
-            error.close()
-            answers.put(error)
         except (OSError, http.client.HTTPException) as error:  # no route, no name, refused, or no web server at all
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
             answers.put(error)
 
     threading.Thread(target=read, daemon=True).start()

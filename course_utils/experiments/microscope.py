@@ -74,14 +74,10 @@ def focus(read, X, vocab, layout, b, t):
         received = _received(calls, one_hot)
     seen = influence > 0
     return Focus(
-        layout, b, t,
-        letters=[vocab.to_tokens(row) for row in X.tolist()],
-        outputs=tuple(outputs.shape),
-        influence=influence.tolist(),
+        layout, b, t, [vocab.to_tokens(row) for row in X.tolist()], tuple(outputs.shape), influence.tolist(),
         others_seen=int(seen.sum() - seen[b].sum()),
         past_missing=int((~seen[b, : t + 1]).sum()),
-        future_seen=int(seen[b, t + 1 :].sum()),
-        received=received,
+        future_seen=int(seen[b, t + 1 :].sum()), received=received,
     )  # fmt: skip
 
 
@@ -109,8 +105,7 @@ def _influence(output, one_hot):
 
 def _gradient(tensor, one_hot, weights):
     """The gradient of a weighted sum with respect to one_hot; zeros where nothing connects the two."""
-    (gradient,) = torch.autograd.grad(tensor, one_hot, weights, retain_graph=True, allow_unused=True)
-    return torch.zeros_like(one_hot) if gradient is None else gradient
+    return torch.autograd.grad(tensor, one_hot, weights, retain_graph=True, materialize_grads=True)[0]
 
 
 @contextlib.contextmanager
@@ -137,10 +132,7 @@ def _received(calls, one_hot):
     time_axis = int(layer.batch_first and X.dim() == 3)
     batched = X if X.dim() == 3 else X.unsqueeze(1)  # (I, J, V)
     return Received(
-        type(layer).__name__, len(calls), time_axis, layer.bidirectional,
-        shape=tuple(X.shape),
-        strides=X.stride(),
-        contiguous=X.is_contiguous(),
+        type(layer).__name__, len(calls), time_axis, layer.bidirectional, tuple(X.shape), X.stride(), X.is_contiguous(),
         step_contiguous=X.select(time_axis, 0).is_contiguous(),
         values=batched.tolist(),
         tokens=[[_origin(numbers, one_hot) for numbers in row] for row in batched],

@@ -67,11 +67,8 @@ def layer_shapes(model, num_steps, batch_size, vocab_size, num_hiddens, num_laye
         X, Y, state, logits = _run(net, layer, tokens)
     own = {id(parameter) for parameter in layer.parameters()}
     return LayerShapes(
-        cell, *sizes, bidirectional,
-        X=tuple(X.shape),
-        Y=tuple(Y.shape),
-        state=tuple(tuple(part.shape) for part in state),
-        logits=tuple(logits.shape),
+        cell, *sizes, bidirectional, X=tuple(X.shape), Y=tuple(Y.shape),
+        state=tuple(tuple(part.shape) for part in state), logits=tuple(logits.shape),
         weights=tuple((name, tuple(weight.shape)) for name, weight in layer.named_parameters()),
         head=tuple((name, tuple(weight.shape)) for name, weight in net.named_parameters() if id(weight) not in own),
         meets=_meets(Y, state[0], num_hiddens, bidirectional),

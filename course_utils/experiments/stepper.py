@@ -101,8 +101,7 @@ def probabilities(walk):
 
 def hidden(state):
     """Return the last layer's hidden state (H) from a model's state (L, 1, H); an LSTM's state is a pair of them."""
-    part = state[0] if isinstance(state, tuple) else state
-    return part.flatten(0, -2)[-1]
+    return (state[0] if isinstance(state, tuple) else state).flatten(0, -2)[-1]
 
 
 class _Vectors(TorchFunctionMode):

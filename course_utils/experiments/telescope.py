@@ -45,23 +45,18 @@ def recurrent_layer(cell, input_size, num_hiddens, *, scale=1.0, orthogonal=Fals
         raise ValueError(f"forget_bias is {forget_bias}, but of the cells only an LSTM has a forget gate, no {cell}")
     with seeded(seed), torch.no_grad():
         layer = build(cell, input_size, num_hiddens, **({"nonlinearity": "relu"} if identity else {}))
-        _change_weights(layer, scale, orthogonal, identity, forget_bias)
+        weights, H = layer.weight_hh_l0, layer.hidden_size
+        if orthogonal:
+            for gate in weights.split(H):  # torch stacks a GRU's 3, and an LSTM's 4: input, forget, cell, output
+                nn.init.orthogonal_(gate)
+        if identity:
+            nn.init.eye_(weights)
+            layer.bias_ih_l0.zero_(), layer.bias_hh_l0.zero_()
+        weights.mul_(scale)
+        if forget_bias is not None and len(weights) == 4 * H and layer.bias:
+            layer.bias_ih_l0[H : 2 * H] = forget_bias
+            layer.bias_hh_l0[H : 2 * H] = 0  # torch adds two biases
     return layer.to(device)
-
-
-def _change_weights(layer, scale, orthogonal, identity, forget_bias):
-    """Change a layer in place; torch stacks the gates of a GRU (3) and an LSTM (4: input, forget, cell, output)."""
-    H = layer.hidden_size
-    if orthogonal:
-        for gate in layer.weight_hh_l0.split(H):
-            nn.init.orthogonal_(gate)
-    if identity:
-        nn.init.eye_(layer.weight_hh_l0)
-        layer.bias_ih_l0.zero_(), layer.bias_hh_l0.zero_()
-    layer.weight_hh_l0.mul_(scale)
-    if forget_bias is not None and len(layer.weight_hh_l0) == 4 * H and layer.bias:
-        layer.bias_ih_l0[H : 2 * H] = forget_bias
-        layer.bias_hh_l0[H : 2 * H] = 0  # torch adds two biases
 
 
 def gradient_by_lag(layer, num_lags=61, batch_size=32, seed=0, tokens=None):
@@ -99,17 +94,14 @@ def expected_ratios(cell, num_hiddens, num_lags=61, *, scale=1.0, orthogonal=Fal
     - GRU, LSTM: half-open gates keep 1/2, or sigmoid(bias) of the forget gate, and mix 1/2 * 1/2 * 1/√3. In the long
       run that is keep + mix = 0.64 a step. Holds while the cell's values stay small: biases up to about 1.
     """
-    changed_gates = cell != "RNN" and (orthogonal or scale != 1)
-    if identity or changed_gates or (forget_bias or 0) > 1:
+    if identity or (forget_bias or 0) > 1 or (cell != "RNN" and (orthogonal or scale != 1)):
         return None
     if cell == "RNN":
         gain = scale if orthogonal else scale / math.sqrt(3)
         keep, mix = 0.0, gain * _slope(gain, num_hiddens)
     else:
         keep, mix = 1 / (1 + math.exp(-(forget_bias or 0))), 0.25 / math.sqrt(3)
-    return [
-        math.sqrt(sum((math.comb(k, j) * keep ** (k - j) * mix**j) ** 2 for j in range(k + 1))) for k in range(num_lags)
-    ]
+    return [math.hypot(*(math.comb(k, j) * keep ** (k - j) * mix**j for j in range(k + 1))) for k in range(num_lags)]
 
 
 def _slope(gain, num_hiddens):

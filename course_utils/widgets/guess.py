@@ -28,8 +28,7 @@ class Guess(ipywidgets.VBox):
     def __init__(self, key, question, options, unit=""):
         self.key, self.question, self.options, self.unit = key, question, options, unit
         self.answer, self.status = _remembered().get(key), ipywidgets.HTML()
-        kind = _slider if isinstance(options, tuple) else _choices
-        self.control = kind(options, self.answer, unit)
+        self.control = _control(options, self.answer, unit)
         self.control.observe(self._on_change, names="value")
         super().__init__([ipywidgets.HTML(f"<b>{html.escape(question)}</b>"), self.control, self.status])
         self._show()
@@ -39,10 +38,8 @@ class Guess(ipywidgets.VBox):
         self._show(_remember(self.key, self.answer))
 
     def _show(self, trouble=""):
-        words = "No guess yet. You can run on without one."
-        if self.answer is not None:
-            words = f"Your guess: {self.answer} {self.unit}{trouble}"
-        self.status.value = html.escape(words)
+        guess = f"Your guess: {self.answer} {self.unit}{trouble}"
+        self.status.value = html.escape("No guess yet. You can run on without one." if self.answer is None else guess)
 
     def _repr_mimebundle_(self, **kwargs):
         """The live widget, and beside it the question as text for readers without a kernel."""
@@ -52,13 +49,11 @@ class Guess(ipywidgets.VBox):
         return super()._repr_mimebundle_(**kwargs) | {"text/html": text}
 
 
-def _choices(options, answer, unit):
-    value = answer if answer in options else None
-    return ipywidgets.RadioButtons(options=options, value=value, layout={"width": "auto"})
-
-
-def _slider(limits, answer, unit):
-    low, high, step = (*limits, 1)[:3]
+def _control(options, answer, unit):
+    if not isinstance(options, tuple):
+        value = answer if answer in options else None
+        return ipywidgets.RadioButtons(options=options, value=value, layout={"width": "auto"})
+    low, high, step = (*options, 1)[:3]
     whole = all(isinstance(number, int) for number in (low, high, step))
     kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
     value = answer if isinstance(answer, int | float) and low <= answer <= high else low

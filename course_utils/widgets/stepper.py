@@ -7,7 +7,7 @@ import torch
 
 from course_utils import plots, prediction
 from course_utils.experiments import stepper
-from course_utils.widgets.lab import Lab, Latest, int_slider
+from course_utils.widgets.lab import WIDE, Lab, Latest, int_slider
 
 RUN_LENGTH = 20  # characters that the run button writes
 
@@ -91,11 +91,9 @@ class PredictionStepper(Lab):
 
 
 def _controls(prefix, vocab_size):
-    """The controls by name."""
-    looks = {"style": {"description_width": "8em"}, "layout": {"width": "28em"}}
     controls = {
-        "prefix": ipywidgets.Text(prefix, description="prefix", **looks),
-        "temperature": ipywidgets.FloatSlider(0.0, min=0.0, max=2.0, step=0.1, description="temperature", **looks),
+        "prefix": ipywidgets.Text(prefix, description="prefix", **WIDE),
+        "temperature": ipywidgets.FloatSlider(0.0, min=0.0, max=2.0, step=0.1, description="temperature", **WIDE),
         "top_k": int_slider("top k", vocab_size, 1, vocab_size),
         "seed": int_slider("seed", 0, 0, 99),
         "look_back": int_slider("look back", 0, 0, 30),

@@ -312,10 +312,8 @@ def _controls(rates):
 
 
 def _running_loop():
-    try:
+    with contextlib.suppress(RuntimeError):  # None without one
         return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 @contextlib.contextmanager
