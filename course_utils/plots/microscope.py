@@ -108,7 +108,7 @@ def _draw_frame(sketch, x, y, width, height):
 
 
 def _draw_meant(sketch, record):
-    """Left: the sentences, row by row, lit, with the colours that they have in memory; below, the key."""
+    """Left: the sentences, row by row, lit, with the colours that they have in memory; below, what lights mean."""
     num_rows, num_steps = len(record.letters), len(record.letters[0])
     size = min(42, 204 / num_steps), min(38, 176 / num_rows)
     sketch.words(LEFT, 88, f"what we meant: {num_rows} sentences of {num_steps}", 11, weight="bold")
@@ -117,11 +117,7 @@ def _draw_meant(sketch, record):
         middle = y + height / 2
         sketch.words(x + width / 2, middle, _letter(record, token), 11, "center", "monospace", "bold")
         sketch.box(LEFT, middle - 5, 10, 10, SENTENCE_COLOURS[b % 4], GREY)
-    return _draw_key(sketch, TOP + num_rows * size[1] + 26)
-
-
-def _draw_key(sketch, y):
-    """What the cells' colours and marks say."""
+    y = TOP + num_rows * size[1] + 26
     sketch.words(LEFT, y, "light: how strongly it moves the chosen output", colour=FAINT)
     for i, (judgement, text) in enumerate(KEY.items()):
         _draw_cell(sketch, (LEFT, y + 13 + 20 * i, 22, 15), judgement)
