@@ -121,9 +121,8 @@ def bars(values, x="", form="{:.1f}", log=False, baselines=None, guess=None):
 
     Args:
         values: name -> number; one that is not finite gets no bar.
-        x: label of the values' axis.
+        x, log: label of the values' axis, and whether it is logarithmic.
         form: format of the values.
-        log: whether that axis is logarithmic.
         baselines: name -> value of a dotted line.
         guess: the value that the reader expected, or None.
     """
