@@ -87,9 +87,8 @@ class RunCurves(TrainingCurves):
         self.ghosts = []
         self.axes.set_position((0.09, 0.14, 0.83, 0.78))  # the labels of the runs stand in the margin on the right
         self.axes.xaxis.get_major_locator().set_params(integer=True)
-        self.hint = self.axes.text(
-            0.5, 0.6, "press Start: the curves grow here", transform=self.axes.transAxes, ha="center", color=GREY
-        )
+        self.hint = self.axes.text(0.5, 0.6, "press Start: the curves grow here", ha="center", color=GREY)
+        self.hint.set_transform(self.axes.transAxes)
 
     def draw(self, history, title="", earlier=(), last_epoch=1):
         """Show the records of `history` over those of earlier runs, pairs (label, history), and return the picture."""
@@ -97,33 +96,28 @@ class RunCurves(TrainingCurves):
         self.hint.set_visible(not history and not earlier)
         for artist in self.ghosts:
             artist.remove()
-        unseen = [value for _, records in earlier for value in points(records, "held_out_perplexity")[1]]
+        self.ghosts, unseen = [], []
+        for _, records in earlier:
+            solid, dashed = points(records, "perplexity"), points(records, "held_out_perplexity")
+            self.ghosts += self.axes.plot(*solid, "-", *dashed, "--", color=GREY, alpha=0.6, zorder=1)
+            unseen += dashed[1]
         self.axes.set_ylim(1, max(self.axes.get_ylim()[1], top(unseen)))
         self.axes.set_xlim(0, max(last_epoch, 1))
-        curves = [curve for _, records in earlier for curve in self._ghost(records)]
-        self.ghosts = [*curves, *self._labels(earlier)]
+        self.ghosts += self._labels(earlier)
         return self.picture
 
-    def _ghost(self, records):
-        """Draw an earlier run, training text solid and held-out text dashed; return the artists."""
-        solid, dashed = points(records, "perplexity"), points(records, "held_out_perplexity")
-        return self.axes.plot(*solid, "-", *dashed, "--", color=GREY, alpha=0.6, zorder=1)
-
-    def _labels(self, earlier, line=10):
-        """Name each earlier run behind its curve's end, so many points below the name above where it would hide it."""
+    def _labels(self, earlier):
+        """Name each earlier run behind its curve's end, 10 points below the name above where it would hide it."""
         style = {"fontsize": 8, "color": GREY, "va": "center", "textcoords": "offset points"}
         style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
-        ends = [(*end(records), label) for label, records in earlier if records]
+        ends = []  # of the held-out curve, or of the other one where there is none
+        for label, records in earlier:
+            curves = points(records, "held_out_perplexity"), points(records, "perplexity")
+            ends += [(values[-1], epochs[-1], label) for epochs, values in curves if values][:1]
         labels, free, limit = [], math.inf, self.axes.get_ylim()[1]
         for perplexity, epoch, label in sorted(ends, reverse=True):
             place = epoch, min(perplexity, limit)
             height = self.axes.transData.transform(place)[1] * 72 / self.picture.dpi
-            free = min(height, free - line)
+            free = min(height, free - 10)
             labels.append(self.axes.annotate(label, place, (4, free - height), **style))
         return labels
-
-
-def end(records):
-    """Perplexity and epoch where a run's held-out curve ends, or where the other one does if it has none."""
-    unseen = [record for record in records if record.held_out_perplexity is not None]
-    return (unseen[-1].held_out_perplexity, unseen[-1].epoch) if unseen else (records[-1].perplexity, records[-1].epoch)

@@ -49,14 +49,12 @@ def dependence_grids(gradients, sentences, marked):
 def dependence_maps(maps):
     """Return a `Picture` of which input each output depends on, for batches of different shapes; white = not at all.
 
-    Args:
-        maps: title -> boolean array (B, T, B, T): at [b, t, b', t'] whether output (b, t) depends on input (b', t').
+    `maps`: title -> boolean array (B, T, B, T): at [b, t, b', t'] whether output (b, t) depends on input (b', t').
     """
     picture = Picture(2.3 * len(maps) + 0.4, 2.7)
     panels = picture.subplots(1, len(maps), squeeze=False)[0]
     for axes, (title, depends) in zip(panels, maps.items(), strict=True):
-        num_rows, num_steps = len(depends), len(depends[0])
-        total = num_rows * num_steps
+        num_steps, total = len(depends[0]), len(depends) * len(depends[0])
         cells = [[tint(BLUE, 0.9 * bool(cell)) for cell in row] for row in depends.reshape(total, total)]
         axes.imshow(cells, extent=(0, total, total, 0))
         for edge in range(num_steps, total, num_steps):

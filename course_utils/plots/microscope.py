@@ -108,7 +108,7 @@ def _draw_frame(sketch, x, y, width, height):
 
 
 def _draw_meant(sketch, record):
-    """Left: the sentences, row by row, lit, with the colours that they have in memory; below, the key."""
+    """Left: the sentences, row by row, lit, with the colours that they have in memory; below, what lights mean."""
     num_rows, num_steps = len(record.letters), len(record.letters[0])
     size = min(42, 204 / num_steps), min(38, 176 / num_rows)
     sketch.words(LEFT, 88, f"what we meant: {num_rows} sentences of {num_steps}", 11, weight="bold")
@@ -117,11 +117,7 @@ def _draw_meant(sketch, record):
         middle = y + height / 2
         sketch.words(x + width / 2, middle, _letter(record, token), 11, "center", "monospace", "bold")
         sketch.box(LEFT, middle - 5, 10, 10, SENTENCE_COLOURS[b % 4], GREY)
-    return _draw_key(sketch, TOP + num_rows * size[1] + 26)
-
-
-def _draw_key(sketch, y):
-    """What the cells' colours and marks say."""
+    y = TOP + num_rows * size[1] + 26
     sketch.words(LEFT, y, "light: how strongly it moves the chosen output", colour=FAINT)
     for i, (judgement, text) in enumerate(KEY.items()):
         _draw_cell(sketch, (LEFT, y + 13 + 20 * i, 22, 15), judgement)
@@ -148,8 +144,7 @@ def _draw_received(sketch, record):
         sketch.words(x + 4, y + 11, _letter(record, token), 10, family="monospace", weight="bold")
         if token:
             sketch.words(x + width - 10, y + 11, "{},{}".format(*token), align="right")
-        values = received.values[i][j]
-        _draw_numbers(sketch, (x + 5, y + height - 14, width - 10, 9), values, ["white"] * len(values))
+        _draw_numbers(sketch, (x + 5, y + height - 14, width - 10, 9), received.values[i][j], itertools.repeat("white"))
     right, end = left + columns * size[0], TOP + rows * size[1]
     ends = (left, end + 10, right, end + 10) if received.time_axis else (right + 10, TOP, right + 10, end)
     sketch.arrow(*ends)
@@ -168,24 +163,18 @@ def _draw_memory(sketch, record, top):
     width = min(max(50, 11 * numbers), room / per_row)
     readers = [(i, row.index(own))[received.time_axis] for i, row in enumerate(received.tokens) if own in row]
     chosen = min(readers, default=None)  # the step that reads the chosen letter first
-    _draw_facts(sketch, received, top, chosen, groups * numbers)
+    sketch.line((LEFT, top), (WIDTH - LEFT, top), colour=tint(GREY, 0.5))
+    sketch.words(LEFT, top + 18, f"its memory, in groups of {numbers} numbers", 11, weight="bold")
+    facts = f"strides {received.strides}   is_contiguous() {received.contiguous}   one step in one piece: "
+    sketch.words(WIDTH - LEFT, top + 18, f"{facts}{received.step_contiguous}", family="monospace", align="right")
+    cut = f"drawn: the first {groups * numbers} numbers; " if groups * numbers < len(received.memory) else ""
+    bars = "no step of this call reads" if chosen is None else f"bars: step {chosen} reads"
+    sketch.words(WIDTH - LEFT, top + 36, f"{cut}{bars} the chosen letter", align="right", colour=FAINT)
     _draw_jumps(sketch, received, top + 78, width / numbers, min(width * per_row, 580))  # room for the words
     for group in range(groups):
         area = (LEFT + group % per_row * width, top + 82 + 56 * (group // per_row), width)
         _draw_group(sketch, record, received.memory[group * numbers : (group + 1) * numbers], area, chosen)
     return top + 90 + 56 * rows
-
-
-def _draw_facts(sketch, received, top, chosen, drawn):
-    """What torch says of the tensor's place in memory, and what the bars below mean."""
-    sketch.line((LEFT, top), (WIDTH - LEFT, top), colour=tint(GREY, 0.5))
-    heading = f"its memory, in groups of {len(received.values[0][0])} numbers"
-    sketch.words(LEFT, top + 18, heading, 11, weight="bold")
-    facts = f"strides {received.strides}   is_contiguous() {received.contiguous}   one step in one piece: "
-    sketch.words(WIDTH - LEFT, top + 18, f"{facts}{received.step_contiguous}", family="monospace", align="right")
-    cut = f"drawn: the first {drawn} numbers; " if drawn < len(received.memory) else ""
-    bars = "no step of this call reads" if chosen is None else f"bars: step {chosen} reads"
-    sketch.words(WIDTH - LEFT, top + 36, f"{cut}{bars} the chosen letter", align="right", colour=FAINT)
 
 
 def _draw_jumps(sketch, received, floor, pitch, room):
@@ -227,12 +216,10 @@ def _draw_numbers(sketch, area, values, colours):
     """A row of numbers: 1 is black, 0 has its own colour; neighbours that look the same are one polygon."""
     x, y, width, height = area
     pitch = width / len(values)
-    faces = [tint(INK, min(abs(value), 1)) if value else colour for value, colour in zip(values, colours, strict=True)]
-    start = 0
-    for face, run in itertools.groupby(faces):
-        length = len([*run])
-        sketch.box(x + start * pitch, y, length * pitch, height, face, face)
-        start += length
+    faces = [tint(INK, min(abs(value), 1)) if value else colour for value, colour in zip(values, colours, strict=False)]
+    starts = [i for i, face in enumerate(faces) if not i or face != faces[i - 1]]
+    for start, end in itertools.pairwise([*starts, len(faces)]):
+        sketch.box(x + start * pitch, y, (end - start) * pitch, height, faces[start], faces[start])
     for i in range(1, len(values) if pitch >= 4 else 0):
         sketch.line((x + i * pitch, y), (x + i * pitch, y + height), colour=tint(GREY, 0.5))
     sketch.box(x, y, width, height, "none", GREY)

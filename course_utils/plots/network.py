@@ -108,8 +108,7 @@ def draw_network(sketch, area, num_steps, num_layers, bidirectional, cell):
 
 
 def _draw_row(sketch, row, ends, levels, height, name, faces):
-    """One direction of one layer: the state on its way from zeros over a box per step, with arrows from below and to
-    above, to its final value."""
+    """One direction of one layer: the state from zeros over a box per step, crossed by arrows, to its end."""
     (begin, end), (floor, middle, ceiling) = ends, levels
     ahead = 1 if begin < end else -1
     for step, x in row:

@@ -32,13 +32,15 @@ def ribbon_picture(record, characters):
     if len(characters) != record.num_tokens:
         raise ValueError(f"the text has {len(characters)} characters; the ribbon is one of {record.num_tokens}")
     letters = [visible(token) if len(token) == 1 else "?" for token in characters]
-    sentences, colours = (*fault_sentences(record), *cut_sentences(record)), _colours(record)
-    top = 82 + 20 * len(sentences)
-    places = {line: top + LINE * i for i, line in enumerate(_shown_lines(record))}
-    end = top + LINE * len(places) + 8
+    sentences, colours = fault_sentences(record), _colours(record)
+    lines, wanted = range(math.ceil(record.num_tokens / LETTERS)), {row[0] // LETTERS for row in record.batch}
+    shown = sorted(sorted(lines, key=lambda line: (line not in wanted, line))[:LINES])
+    places = {line: 82 + 20 * len(sentences) + LINE * i for i, line in enumerate(shown)}
+    end = 90 + 20 * len(sentences) + LINE * len(places)
     sketch = Sketch(920, end + 102 + 24 * min(ROWS, max(4, record.batch_size)))
     sketch.words(14, 20, batch_sentence(record), 12, weight="bold")
-    sketch.words(14, 44, unused_sentence(record), 11)
+    unused = f"never an input in this epoch: {len(record.unused)} of {record.num_tokens} tokens"
+    sketch.words(14, 44, f"{unused}; not even a label: {len(record.unseen)}", 11)
     for i, sentence in enumerate(sentences):
         sketch.words(14, 66 + 20 * i, sentence, 11, weight="bold", colour=VERMILION)
     _draw_ribbon(sketch, record, letters, colours, places)
@@ -60,36 +62,18 @@ def batch_sentence(record):
     return f"{start} {going} of {rows} rows go on where they stopped in batch {record.number - 1}{advice}"
 
 
-def unused_sentence(record):
-    """Say how many tokens an epoch leaves out."""
-    count, rest = len(record.unused), len(record.unseen)
-    return f"never an input in this epoch: {count} of {record.num_tokens} tokens; not even a label: {rest}"
-
-
 def fault_sentences(record):
-    """Say what is wrong with the windows themselves: overlaps, and labels that are not one later."""
+    """Say what is wrong with the windows, overlaps and labels that are not one later, and what has no room."""
     faults = []
     if record.repeated:
         faults.append(f"windows overlap (red bars): tokens that are an input more than once: {len(record.repeated)}")
     if record.wrong_labels:
         (number, row), count = record.wrong_labels[0], len(record.wrong_labels)
         faults.append(f"labels are not one token after their inputs: batch {number}, row {row}; such windows: {count}")
-    return faults
-
-
-def cut_sentences(record):
-    """Say what has no room in the picture."""
     lines, rows = math.ceil(record.num_tokens / LETTERS), record.batch_size
     found = ((lines, LINES, f"lines of {LETTERS} letters"), (rows, ROWS, "rows"), (record.num_steps, STEPS, "steps"))
     cut = [f"{most} of {count} {what}" for count, most, what in found if count > most]
-    return [f"too large for one picture, which shows {', '.join(cut)}"] if cut else []
-
-
-def _shown_lines(record):
-    """The numbers of the lines that are drawn: all, or first of all those in which a row of the batch begins."""
-    lines = range(math.ceil(record.num_tokens / LETTERS))
-    wanted = {row[0] // LETTERS for row in record.batch}
-    return sorted(sorted(lines, key=lambda line: (line not in wanted, line))[:LINES])
+    return [*faults, *([f"too large for one picture, which shows {', '.join(cut)}"] if cut else [])]
 
 
 def _spot(places, position):
@@ -99,25 +83,22 @@ def _spot(places, position):
 
 
 def _colours(record):
-    """The colour of each window by (number of the batch, row): its row's, paler in every second window of the text."""
+    """The colour of each window by (number of the batch, row): its row's, paler in every second window of the text.
+
+    The batch looked at comes last, so that it lies on top.
+    """
     batches = enumerate(record.inputs, start=1)
     ranked = sorted((window, number, row) for number, batch in batches for row, window in enumerate(batch))
-    return {
-        (number, row): tint(ROW_COLOURS[row % len(ROW_COLOURS)], (0.3, 0.6)[rank % 2])
-        for rank, (_, number, row) in enumerate(ranked)
-    }
-
-
-def _latest_last(record, keys):
-    """Keys (number of a batch, row) in an order that ends with the batch looked at, so that it lies on top."""
-    return sorted(keys, key=lambda key: key[0] == record.number)
+    shades = [(number, row, (0.3, 0.6)[rank % 2]) for rank, (_, number, row) in enumerate(ranked)]
+    shades.sort(key=lambda shade: shade[0] == record.number)
+    return {(number, row): tint(ROW_COLOURS[row % len(ROW_COLOURS)], shade) for number, row, shade in shades}
 
 
 def _draw_ribbon(sketch, record, letters, colours, places):
     """A cell for each letter: coloured by its window, white if never an input, struck out if not even a label."""
     painted = {}
-    for number, row in _latest_last(record, colours):
-        painted |= dict.fromkeys(record.inputs[number - 1][row], colours[number, row])
+    for (number, row), colour in colours.items():
+        painted |= dict.fromkeys(record.inputs[number - 1][row], colour)
     unseen, repeated = set(record.unseen), set(record.repeated)
     for line, y in places.items():
         sketch.words(LEFT - 8, y + HIGH / 2, str(line * LETTERS), align="right", colour=FAINT)
@@ -138,7 +119,7 @@ def _draw_letter(sketch, x, y, letter, ink=INK):
 def _draw_heads(sketch, record, colours, places):
     """The row's number above each window's first letter, and a thick frame around the windows of the batch."""
     heads = {}
-    for number, row in _latest_last(record, colours):
+    for number, row in colours:
         heads[record.inputs[number - 1][row][0]] = str(row), number == record.number
     for position, (row, chosen) in heads.items():
         spot, style = _spot(places, position), ("bold", INK) if chosen else ("normal", FAINT)

@@ -8,6 +8,7 @@ from matplotlib.ticker import NullFormatter
 from course_utils.plots.picture import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, Picture
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY, INK, PURPLE)
+BASELINE = {"ha": "right", "va": "bottom", "fontsize": 8, "color": GREY}
 CAN_BE_LEFT_OUT = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
 
 
@@ -44,12 +45,15 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
     """
     colours = dict(zip(series, COLOURS, strict=False))
     for name, pairs in series.items():
-        xs, groups = _grouped(pairs)
-        means = [(statistics.geometric_mean if "y" in log else statistics.fmean)(group) for group in groups]
-        axes.plot(xs, means, style, color=colours[name], markersize=4, label=name)
-        if any(len(group) > 1 for group in groups):
-            axes.fill_between(xs, *zip(*((min(group), max(group)) for group in groups), strict=True),
-                              color=colours[name], alpha=0.2, linewidth=0)  # fmt: skip
+        groups = {}
+        for place, value in pairs:
+            if math.isfinite(value):
+                groups.setdefault(place, []).append(value)
+        means = map(statistics.geometric_mean if "y" in log else statistics.fmean, groups.values())
+        axes.plot([*groups], [*means], style, color=colours[name], markersize=4, label=name)
+        if any(len(group) > 1 for group in groups.values()):
+            low, high = [*map(min, groups.values())], [*map(max, groups.values())]
+            axes.fill_between([*groups], low, high, color=colours[name], alpha=0.2, linewidth=0)
     for name, pairs in (expected or {}).items():
         axes.plot(*zip(*pairs, strict=True), "--", color=colours.get(name, GREY), linewidth=1)
     axes.set(xlabel=x, ylabel=y, title=title)
@@ -59,15 +63,6 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
     if len(series) > 1:
         axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _grouped(pairs):
-    """All x in the order in which they come, and the finite y of each."""
-    groups = {}
-    for x, y in pairs:
-        if math.isfinite(y):
-            groups.setdefault(x, []).append(y)
-    return list(groups), list(groups.values())
 
 
 def _scale(axes, series, log):
@@ -99,8 +94,7 @@ def draw_marks(axes, baselines, marks):
     """Dotted lines, each with its name: across at a y, upright at an x."""
     for name, value in baselines.items():
         axes.axhline(value, color=GREY, linestyle=":")
-        axes.annotate(f"{name} {value:.1f}", (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                      fontsize=8, color=GREY)  # fmt: skip
+        axes.annotate(f"{name} {value:.1f}", (1, value), xycoords=("axes fraction", "data"), **BASELINE)
     for name, place in marks.items():
         axes.axvline(place, color=GREY, linestyle=":")
         axes.annotate(f" {name}", (place, 0.01), xycoords=("data", "axes fraction"), color=GREY, fontsize=8)
@@ -127,9 +121,8 @@ def bars(values, x="", form="{:.1f}", log=False, baselines=None, guess=None):
 
     Args:
         values: name -> number; one that is not finite gets no bar.
-        x: label of the values' axis.
+        x, log: label of the values' axis, and whether it is logarithmic.
         form: format of the values.
-        log: whether that axis is logarithmic.
         baselines: name -> value of a dotted line.
         guess: the value that the reader expected, or None.
     """
@@ -144,8 +137,7 @@ def bars(values, x="", form="{:.1f}", log=False, baselines=None, guess=None):
     axes.set(xlabel=x, xscale="log", xlim=(0.5, 4 * longest)) if log else axes.set(xlabel=x, xlim=(0, 1.15 * longest))
     for name, value in (baselines or {}).items():
         axes.axvline(value, color=GREY, linestyle=":")
-        axes.annotate(f"{name} {value:.1f} ", (value, 1), xycoords=("data", "axes fraction"), ha="right", va="bottom",
-                      fontsize=8, color=GREY)  # fmt: skip
+        axes.annotate(f"{name} {value:.1f} ", (value, 1), xycoords=("data", "axes fraction"), **BASELINE)
     draw_guess(axes, guess)
     axes.spines[["top", "right"]].set_visible(False)
     return picture

@@ -16,15 +16,17 @@ def stepper_picture(snapshot):
     """Return a `Picture` of what may come next, and of the hidden states on the way to it.
 
     Below the hidden states the text stands twice: coloured by the probability of each character, and by how strongly it
-    moves the framed one.
-
-    Args:
-        snapshot: an `experiments.stepper.Snapshot`: W characters, V candidates, H hidden units.
+    moves the framed one. `snapshot` is an `experiments.stepper.Snapshot`: W characters, V candidates, H hidden units.
     """
     picture = FixedPicture(9, 6)
     _draw_candidates(picture.add_axes((0.115, 0.775, 0.875, 0.175)), snapshot)
     axes = picture.add_axes((0.115, 0.105, 0.875, 0.575))
-    _draw_hidden_states(axes, snapshot)
+    limit = max(1.0, abs(snapshot.hiddens).max())
+    _draw_rows(axes, snapshot.hiddens.T, (0, 10), "RdBu_r", -limit, limit)  # a column per character
+    title = f"hidden state after each character (red {limit:.0f}, white 0, blue −{limit:.0f})"
+    axes.set_title(title, loc="left", size=11)
+    _draw_rows(axes, [snapshot.probabilities], (-1.6, -0.4), "Blues", 0, 1.8)
+    _draw_letters(axes, snapshot.characters, -1, 10)
     _draw_connectivity(axes, snapshot)
     axes.axvline(snapshot.num_given - 0.5, color="black", linewidth=1)
     axes.set(xlim=(-0.5, max(60, len(snapshot.characters)) + 0.5), ylim=(-3.2, 10), xticks=[])
@@ -48,16 +50,6 @@ def _draw_candidates(axes, snapshot):
     _draw_letters(axes, snapshot.candidates, -0.11, 11)
 
 
-def _draw_hidden_states(axes, snapshot):
-    """A column per character, a row per hidden unit; below it the text, coloured by probability."""
-    limit = max(1.0, abs(snapshot.hiddens).max())
-    _draw_rows(axes, snapshot.hiddens.T, (0, 10), "RdBu_r", -limit, limit)
-    _draw_rows(axes, [snapshot.probabilities], (-1.6, -0.4), "Blues", 0, 1.8)
-    _draw_letters(axes, snapshot.characters, -1, 10)
-    title = f"hidden state after each character (red {limit:.0f}, white 0, blue −{limit:.0f})"
-    axes.set_title(title, loc="left", size=11)
-
-
 def _draw_connectivity(axes, snapshot):
     """The text once more, coloured by how strongly each character moves the framed one."""
     if snapshot.connectivity is None:
@@ -67,8 +59,7 @@ def _draw_connectivity(axes, snapshot):
     _draw_rows(axes, [snapshot.connectivity], (-3, -1.8), "Oranges", 0, 1.8 * strongest or 1)
     following = [snapshot.explained] if snapshot.position == len(snapshot.characters) else []
     _draw_letters(axes, [*snapshot.characters, *following], -2.4, 10)
-    frame = ((snapshot.position - 0.5, -3), 1, 1.2)
-    axes.add_patch(Rectangle(*frame, fill=False, edgecolor=VERMILION, linewidth=2))
+    axes.add_patch(Rectangle((snapshot.position - 0.5, -3), 1, 1.2, fill=False, edgecolor=VERMILION, linewidth=2))
 
 
 def _draw_rows(axes, values, rows, colours, low, high):

@@ -8,8 +8,7 @@ POWERS = dict(zip(range(-15, 7, 3), ("10⁻¹⁵", "10⁻¹²", "10⁻⁹", "10�
 def telescope_picture(sight):
     """Return a `Picture` of a layer's gradient at lag k over that at lag 0, on a log axis that never moves.
 
-    Args:
-        sight: an `experiments.telescope.Sight`; values that are 0 or beyond the axis are left out.
+    `sight` is an `experiments.telescope.Sight`; values that are 0 or beyond the axis are left out.
     """
     picture = FixedPicture(8, 4)
     axes = picture.add_axes((0.105, 0.13, 0.875, 0.72))
