@@ -68,6 +68,10 @@ class Setting:
     num_epochs: int = 8
     every: int = 1  # epochs from one look at the held-out text to the next
 
+    def recipe(self, net, lr, num_updates):
+        """The optimiser, as `training.epochs` asks for it."""
+        return self.optimizer(net.parameters(), lr)
+
 
 @dataclass(frozen=True)
 class ArmRun:
@@ -119,8 +123,8 @@ def train_arm(sampling, carries_state, tokens, held_out, vocab_size, seed=0, dev
     with seeded(seed):
         net = RNNModel(how.layer(vocab_size, how.num_hiddens), vocab_size)
         windows = Windows(tokens, how.batch_size, how.num_steps, sampling, carries_state, held_out)
-        records = list(epochs(net, windows, vocab, how.lr, how.num_epochs, device, prefix="1", every=how.every,
-                              recipe=lambda net, lr, num_updates: how.optimizer(net.parameters(), lr)))  # fmt: skip
+        options = {"recipe": how.recipe, "prefix": "1", "every": how.every}
+        records = list(epochs(net, windows, vocab, how.lr, how.num_epochs, device, **options))
     by_position = perplexity_by_position(net, held_out, device, how.num_steps)
     looked = [record for record in records if record.held_out_perplexity is not None]
     best = min(looked, key=lambda record: record.held_out_perplexity)

@@ -2,7 +2,6 @@
 
 import asyncio
 import html
-import operator
 import statistics
 from dataclasses import dataclass, field
 
@@ -62,7 +61,7 @@ def _row(run):
         row["training"] = _short(history[-1].perplexity)
         row["tokens/s"] = f"{statistics.median(record.tokens_per_second for record in history):,.0f}"
     if looked:
-        best = min(looked, key=operator.attrgetter("held_out_perplexity"))
+        best = min(looked, key=lambda record: record.held_out_perplexity)
         row["lowest held-out"] = f"{_short(best.held_out_perplexity)} (epoch {best.epoch})"
         row["last held-out"] = _short(looked[-1].held_out_perplexity)
     return row
