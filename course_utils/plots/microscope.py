@@ -64,8 +64,11 @@ def _letter(record, token):
 
 
 def _draw_tokens(sketch, record, tokens, left, size, names):
-    """Draw rows of tokens as lit cells, with the axes' names and numbers; yield each (token, its place, its area)."""
-    (width, height), (down, across) = size, names
+    """Draw rows of cells, with the axes' names and numbers; yield each (token, its place, its area).
+
+    A cell is lit as strongly as its token (b, t) moves the chosen output, and framed if it is the output's own.
+    """
+    (width, height), (down, across), largest = size, names, max(map(max, record.influence)) or 1.0
     sketch.words(left - 8, TOP - 10, across, align="right", colour=FAINT)
     for j in range(len(tokens[0])):
         sketch.words(left + (j + 0.5) * width, TOP - 10, str(j), align="center", colour=FAINT)
@@ -73,21 +76,15 @@ def _draw_tokens(sketch, record, tokens, left, size, names):
         sketch.words(left - 8, TOP + (i + 0.5) * height, f"{down} {i}", align="right", colour=FAINT)
         for j, token in enumerate(row):
             area = left + j * width, TOP + i * height, width, height
-            _draw_token(sketch, record, token, area)
+            if token is None:
+                sketch.box(*area, tint(GREY, 0.15), GREY)
+            else:
+                influence = record.influence[token[0]][token[1]]
+                judgement = token[0] == record.b and token[1] <= record.t, influence > 0
+                _draw_cell(sketch, area, judgement, 0.2 + 0.55 * math.sqrt(influence / largest))
+            if token == (record.b, record.t):
+                _draw_frame(sketch, *area)
             yield token, (i, j), area
-
-
-def _draw_token(sketch, record, token, area):
-    """A cell lit as strongly as its token (b, t) moves the chosen output, and framed if it is the output's own."""
-    if token is None:
-        sketch.box(*area, tint(GREY, 0.15), GREY)
-        return
-    b, t = token
-    influence, largest = record.influence[b][t], max(map(max, record.influence)) or 1.0
-    judgement = b == record.b and t <= record.t, influence > 0
-    _draw_cell(sketch, area, judgement, 0.2 + 0.55 * math.sqrt(influence / largest))
-    if token == (record.b, record.t):
-        _draw_frame(sketch, *area)
 
 
 def _draw_cell(sketch, area, judgement, light=0.5):

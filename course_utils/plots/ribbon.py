@@ -73,7 +73,9 @@ def fault_sentences(record):
     lines, rows = math.ceil(record.num_tokens / LETTERS), record.batch_size
     found = ((lines, LINES, f"lines of {LETTERS} letters"), (rows, ROWS, "rows"), (record.num_steps, STEPS, "steps"))
     cut = [f"{most} of {count} {what}" for count, most, what in found if count > most]
-    return [*faults, *([f"too large for one picture, which shows {', '.join(cut)}"] if cut else [])]
+    if cut:
+        faults.append(f"too large for one picture, which shows {', '.join(cut)}")
+    return faults
 
 
 def _spot(places, position):
