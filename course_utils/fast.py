@@ -84,9 +84,12 @@ class Tanh(torch.autograd.Function):
                 ctx.blocks[outputs.shape] = torch.empty_like(outputs)
             deltas = argument_gradients(d_outputs, d_last, outputs, W_hh, out=ctx.blocks[outputs.shape])
             d_X, d_W_ih, d_bias = input_gradients(ctx, deltas, X, W_ih, tokens)
-            d_bias = None if b_ih is None else d_bias
+            d_W_hh = deltas[1:].flatten(0, 1).t() @ outputs[:-1].flatten(
+                0, 1
+            )  # all steps but the first
+            d_W_hh.addmm_(deltas[0].t(), state)
             d_state = deltas[0] @ W_hh if ctx.needs_input_grad[2] else None
-            return None, d_X, d_state, d_W_ih, recurrent_gradient(deltas, outputs, state), d_bias, d_bias
+            return None, d_X, d_state, d_W_ih, d_W_hh, *[None if b_ih is None else d_bias] * 2
 
 
 def hidden_states(X, tokens, state, W_ih, W_hh, b_ih, b_hh):
@@ -134,12 +137,6 @@ def input_gradients(ctx, deltas, X, W_ih, tokens):
         return d_X, flat.t() @ X.flatten(0, 1), flat.sum(dim=0)
     table = flat.new_zeros(X.shape[2], flat.shape[1]).index_add_(0, tokens, flat)
     return d_X, table.t(), table.sum(dim=0)
-
-
-def recurrent_gradient(deltas, outputs, state):
-    """Return the gradient of W_hh: one product for all steps but the first, whose state came from outside."""
-    later = deltas[1:].flatten(0, 1).t() @ outputs[:-1].flatten(0, 1)
-    return later.addmm_(deltas[0].t(), state)
 
 
 def by_torch(tensors, d_outputs, d_last):

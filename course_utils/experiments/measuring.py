@@ -29,29 +29,19 @@ def update(optimizer, loss, max_norm=1.0):
     return loss.item()
 
 
-def median_seconds(functions, repeats, device="cpu"):
-    """Return how long each function takes, in seconds: name -> median of `repeats` calls.
+def median_seconds(functions, repeats):
+    """Return how long each function (name -> function) takes, in seconds: name -> median of `repeats` calls.
 
     The functions take turns, so that a machine that gets slower meanwhile slows all of them; each is called once
     before the clock runs.
-
-    Args:
-        functions: name -> function without arguments.
     """
     seconds = {name: [] for name in functions}
     for _ in range(repeats + 1):
         for name, function in functions.items():
-            start = now(device)
+            start = time.perf_counter()
             function()
-            seconds[name].append(now(device) - start)
+            seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(measured[1:]) for name, measured in seconds.items()}
-
-
-def now(device="cpu"):
-    """The time in seconds, read after the device has finished what it was given."""
-    if torch.device(device).type != "cpu":
-        torch.accelerator.synchronize(device)
-    return time.perf_counter()
 
 
 def graph_nodes(tensor):
