@@ -79,7 +79,7 @@ def test_each_mistake_falls_to_its_baseline(story, layout, transpose_labels, bas
 
 def test_a_text_too_short_for_a_batch_is_refused(story):
     tokens, held_out, vocab_size = story
-    with pytest.raises(ValueError, match="1,120 tokens, but batch_size=32 and num_steps=35 .* need 1,121"):
+    with pytest.raises(ValueError, match=r"1,120 tokens, but batch_size=32 and num_steps=35 .* need 1,121"):
         layouts.train_layout("transpose", tokens, held_out[:1120], vocab_size)
 
 
