@@ -108,9 +108,9 @@ def _slope(gain, num_hiddens):
     """The root mean square of tanh' where the hidden state has settled: q = gain² E[tanh²(√q z)] + 1/H, z normal."""
     z = torch.linspace(-8, 8, 1601, dtype=torch.float64)
     density = torch.exp(-z.square() / 2) / torch.exp(-z.square() / 2).sum()
-    q = 1.0
-    for _ in range(500):
-        q = gain**2 * (density * torch.tanh(math.sqrt(q) * z).square()).sum().item() + 1 / num_hiddens
+    q, before = 1.0, 0.0
+    while abs(q - before) > 1e-9:
+        q, before = gain**2 * (density * torch.tanh(math.sqrt(q) * z).square()).sum().item() + 1 / num_hiddens, q
     slope = 1 - torch.tanh(math.sqrt(q) * z).square()
     return math.sqrt((density * slope.square()).sum().item())
 

@@ -34,7 +34,7 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
     Args:
         series: name -> pairs (x, y). Where an x comes several times, as with several seeds, the line goes through the
             mean (on a log axis the geometric one) and a band reaches from the lowest to the highest y. Pairs whose y is
-            not finite are left out. An x may be a word: words keep their order.
+            not finite, or has no logarithm where one is drawn, are left out. An x may be a word: words keep their order.
         x, y, title: labels.
         log: "x", "y" or "xy": the axes with a logarithmic scale, their numbers written plainly.
         expected: name -> pairs, what theory or counting says: dashed, in the colour of the series of this name.
@@ -47,7 +47,7 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
     for name, pairs in series.items():
         groups = {}
         for place, value in pairs:
-            if math.isfinite(value):
+            if math.isfinite(value) and (value > 0 or "y" not in log):
                 groups.setdefault(place, []).append(value)
         means = map(statistics.geometric_mean if "y" in log else statistics.fmean, groups.values())
         axes.plot([*groups], [*means], style, color=colours[name], markersize=4, label=name)
