@@ -144,4 +144,5 @@ def test_the_quick_picture_keeps_its_background_as_long_as_the_axis_stays():
 def test_a_logarithmic_axis_leaves_out_what_has_no_logarithm():
     points = [(0, 1.0), (1, 0.0), (2, float("inf")), (3, 0.1), (3, 0.0)]
     (line, *_) = plots.lines({"a": points}, log="y").axes[0].lines
-    assert (list(line.get_xdata()), list(line.get_ydata())) == ([0, 3], [1.0, 0.1])
+    assert list(line.get_xdata()) == [0, 3]
+    assert list(line.get_ydata()) == pytest.approx([1.0, 0.1])

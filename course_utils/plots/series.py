@@ -33,8 +33,8 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
 
     Args:
         series: name -> pairs (x, y). Where an x comes several times, as with several seeds, the line goes through the
-            mean (on a log axis the geometric one) and a band reaches from the lowest to the highest y. Pairs whose y is
-            not finite, or has no logarithm where one is drawn, are left out. An x may be a word: words keep their order.
+            mean (on a log axis the geometric one) and a band reaches from the lowest to the highest y. A y that is not
+            finite is left out, and on a log axis one that is not above 0. An x may be a word: words keep their order.
         x, y, title: labels.
         log: "x", "y" or "xy": the axes with a logarithmic scale, their numbers written plainly.
         expected: name -> pairs, what theory or counting says: dashed, in the colour of the series of this name.
