@@ -127,8 +127,9 @@ def test_an_edit_of_a_recipe_moves_train_and_the_lab(training):
 )
 def test_an_edit_of_a_cut_moves_the_ribbon(training, cell, before, after, sampling):
     cuts = {"sequential": training.seq_data_iter_sequential, "random": training.seq_data_iter_random}
-    lab = CorpusRibbon(cuts, "a text of letters to be cut in several ways " * 5)
-    lab.sampling.value = sampling
+    lab = CorpusRibbon(cuts, "a text of letters to be cut in several ways with a rest " * 4)
+    lab.sampling.value, lab.seed.value = sampling, 1
+    assert lab.record.inputs[0][0][0] > 0  # else an offset of 0 would change nothing
     was = lab.record.inputs
     training.run(cell, before, after)
     lab.update()
