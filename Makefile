@@ -35,8 +35,8 @@ lint: setup-test     ## ruff and the other checks of pre-commit
 lock: setup-test     ## write both lock files anew from pyproject.toml
 	@$(BIN)/python tools/write_locks.py
 
-bench: setup-test    ## measure the figures of the README
-	@$(BIN)/python -m benchmarks
+bench: setup-test    ## measure the figures of the README (some of them: ARGS="speed calls")
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 experiments: setup   ## measure the stored tables anew, about 20 minutes (one of them: ARGS="windows_time_machine")
 	@$(BIN)/python tools/run_experiments.py $(ARGS)

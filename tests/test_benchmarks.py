@@ -110,7 +110,7 @@ def test_the_readme_s_figures_are_the_benchmark_s():
         "torch's own, 1 thread | {layer_ratio_1_thread:.1f} | {layer_ratio_1_thread_avx2:.1f} |",
         "need, 1 thread | {share_of_products_1_thread:.0%} | {share_of_products_1_thread_avx2:.0%} |",
         "cell | {lab_tokens_ratio:.1f} times the book's speed |",
-        "two cores of an {machine[processor_name]} with",
+        "two cores of an {machines[speed][processor_name]} with",
         "on the same work | {train_call_ratio_without_held_out:.1f} times as fast |",
         "the book never takes | {train_call_ratio:.1f} times as fast |",
         "| {seconds_to_perplexity_1_3:.1f} s, {seconds_ratio_to_perplexity_1_3:.0f} times sooner |",
