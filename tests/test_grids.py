@@ -42,3 +42,7 @@ def test_dependence_maps_are_white_exactly_where_nothing_depends():
     axes = plots.dependence_maps({"2 × 3": depends}).axes[0]
     shown = np.asarray(axes.images[0].get_array())
     assert np.array_equal((shown == 1).all(axis=2), ~depends.reshape(6, 6).numpy())
+
+
+def test_an_empty_row_is_no_reason_to_complain():
+    assert plots.text_windows([""]).png().startswith(b"\x89PNG")

@@ -27,7 +27,7 @@ def draw_cells(axes, colours, labels, title="", frame=None):
     if frame is not None:
         corner = frame[1] - 0.5, frame[0] - 0.5
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=VERMILION, linewidth=3, clip_on=False))
-    width = max(map(len, labels))
+    width = max(1, *map(len, labels))
     axes.set(xlim=(-0.5, width - 0.5), ylim=(len(labels) - 0.5, -0.5), aspect="equal")
     axes.xaxis.set_major_locator(MultipleLocator(1))
     axes.yaxis.set_major_locator(MultipleLocator(1))
