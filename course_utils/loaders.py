@@ -3,11 +3,10 @@
 Dimensions: T time steps (`num_steps`), B batch size.
 """
 
-from numbers import Integral
-
 import torch
 
 from course_utils import corpora
+from course_utils.checks import checked, row, windows_fit
 from course_utils.text import Vocab, seq_data_iter_random, seq_data_iter_sequential, tokenize
 
 HELD_OUT_SHARE = 10  # the last tenth of every text is never trained on
@@ -23,11 +22,10 @@ class SeqDataLoader:
         carries_state: whether a batch's rows go on where those of the batch before stopped, so that the state may too.
     """
 
+    @checked(windows_fit, corpus=row(), held_out=row())
     def __init__(self, corpus, batch_size, num_steps, sampling="sequential", held_out=()):
-        check_windows(len(corpus), batch_size, num_steps, sampling)
-        self.corpus = torch.as_tensor(corpus, dtype=torch.long)
-        self.held_out = torch.as_tensor(held_out, dtype=torch.long)
-        self.batch_size, self.num_steps, self.sampling = int(batch_size), int(num_steps), sampling
+        self.corpus, self.held_out = corpus, torch.as_tensor(held_out, dtype=torch.long)  # the default is no tensor
+        self.batch_size, self.num_steps, self.sampling = batch_size, num_steps, sampling
 
     @property
     def carries_state(self):
@@ -42,26 +40,6 @@ class SeqDataLoader:
         return cut(self.corpus, self.batch_size, self.num_steps)
 
 
-def check_windows(num_tokens, batch_size, num_steps, sampling):
-    """Raise ValueError unless one batch of windows can be cut from `num_tokens` training tokens."""
-    if sampling not in ("sequential", "random"):
-        raise ValueError(f'sampling is {sampling!r}; it must be "sequential" or "random"')
-    for name, value in (("batch_size", batch_size), ("num_steps", num_steps)):
-        if not is_whole(value) or value < 1:
-            raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
-    needed = batch_size * num_steps + (1 if sampling == "sequential" else num_steps)
-    if num_tokens < needed:
-        raise ValueError(
-            f"the training text has {num_tokens:,} tokens, but batch_size={batch_size} and num_steps={num_steps} "
-            f"with {sampling} sampling need {needed:,}; use more text, a smaller batch or fewer steps"
-        )
-
-
-def is_whole(value):
-    """Whether `value` is a whole number, of Python or NumPy; True and False are not."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
 def read_indices(found):
     """Return the tokens of a `corpora.Corpus` as a list of indices, and their vocabulary; the file is read once."""
     tokens = tokenize(found.text)
@@ -71,6 +49,7 @@ def read_indices(found):
     return vocab[tokens], vocab
 
 
+@checked()
 def load_corpus_time_machine(max_tokens=-1, corpus="auto"):
     """Return the text's first `max_tokens` tokens as a list of indices (-1: all of them), and its vocabulary.
 
@@ -80,6 +59,7 @@ def load_corpus_time_machine(max_tokens=-1, corpus="auto"):
     return (indices if max_tokens < 0 else indices[:max_tokens]), vocab
 
 
+@checked()
 def load_data_time_machine(batch_size, num_steps, sampling="sequential", max_tokens=10_000, corpus="auto"):
     """Return an iterable over training batches and the vocabulary; a printed line says which text is in use.
 
@@ -95,8 +75,6 @@ def load_data_time_machine(batch_size, num_steps, sampling="sequential", max_tok
     Raises:
         ValueError, OSError: the text is missing, unreadable or too short; the message gives the numbers.
     """
-    if not is_whole(max_tokens):
-        raise ValueError(f"max_tokens is {max_tokens!r}; it must be a whole number, or -1 for the whole text")
     found = corpora.find(corpus)
     indices, vocab = read_indices(found)
     training, held_out = torch.tensor(indices).tensor_split([len(indices) - len(indices) // HELD_OUT_SHARE])

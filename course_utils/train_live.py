@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from IPython.display import Image, display
 
 from course_utils import plots, training
+from course_utils.checks import check_training, checked
 from course_utils.devices import ThreadWatch, describe
 from course_utils.fast import quick_layers
 
@@ -36,6 +37,7 @@ class LivePlot:
             self.last_drawn = time.perf_counter()
 
 
+@checked()
 def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=None, prefix="time traveller",
           every=10, recipe=None, epochs=training.epochs, fast=True):  # fmt: skip
     """Train `net` in place with clipped gradients, showing training and held-out perplexity live.
@@ -62,7 +64,7 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
         ValueError: an argument is out of range.
         FloatingPointError: the loss became infinite or undefined; the learning rate is too large.
     """
-    training.check_training(net, train_iter, vocab, lr, num_epochs, every, recipe)  # before anything is drawn
+    check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix)  # before anything is drawn
     history = [] if history is None else history
     first = history[-1].epoch + 1 if history else 1
     last = first + num_epochs - 1

@@ -13,7 +13,8 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from course_utils.prediction import check_prediction, choose, distribution
+from course_utils.checks import check_prediction
+from course_utils.prediction import choose, distribution
 
 
 class Unreadable(ValueError):

@@ -1,0 +1,472 @@
+"""One sentence for what cannot be done, before anything is done: the value, its limit, and what to do.
+
+A name means one thing in the whole package, and so each name of an argument has one rule, in `RULES`. `checked` holds
+a function to the rules of its arguments' names; what several arguments must have in common follows after it.
+
+Whole numbers may be Python's, NumPy's or a tensor's; a float is none, even 2.0, and True is no number.
+"""
+
+import functools
+import inspect
+import math
+import operator
+import os
+import reprlib
+from pathlib import Path
+
+import torch
+from torch import nn
+
+
+class NoBatch(ValueError):
+    """The sizes leave no room for a batch: nothing is wrong but the sizes, or the text is too short."""
+
+
+def checked(*together, **own):
+    """Hold the function below to the rules: each argument to that of its name, or to the one under its name in `own`.
+
+    Numbers are handed over as plain ones of Python, so that none overflows; all else as it came. Each of `together` is
+    then called with the arguments, name -> value, defaults included.
+    """
+
+    def hold(function):
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            given = _bound(function, signature, args, kwargs)
+            _hold_to(RULES | own, given.arguments)
+            everything = inspect.BoundArguments(signature, given.arguments.copy())
+            everything.apply_defaults()
+            for check in together:
+                check(everything.arguments)
+            return function(*given.args, **given.kwargs)
+
+        return call
+
+    return hold
+
+
+def _bound(function, signature, args, kwargs):
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError as error:
+        words = ", ".join(name for name in signature.parameters if name != "self")
+        raise TypeError(f"{function.__qualname__}: {error}; its arguments are {words}") from None
+
+
+def _hold_to(rules, arguments):
+    for name, value in arguments.items():
+        if name in rules:
+            arguments[name] = rules[name](name, value)
+        elif name in ("options", "setting", "weights"):  # more arguments by name
+            _hold_to(rules, value)
+
+
+def explained(sentence):
+    """Ask `sentence(*args)` why the function below has failed, and raise it as a ValueError unless it is None.
+
+    For what changes nothing and is called too often to be looked at each time.
+    """
+
+    def hold(function):
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            try:
+                return function(*args, **kwargs)
+            except (AttributeError, IndexError, RuntimeError, TypeError):
+                reason = sentence(*args, **kwargs)
+                if reason is None:
+                    raise
+            raise ValueError(reason)
+
+        return call
+
+    return hold
+
+
+def refuse(name, value, limit):
+    raise ValueError(f"{name} is {shown(value)}; it must be {limit}")
+
+
+def shown(value):
+    """A value in a few words, on one line."""
+    if callable(value) and hasattr(value, "__name__"):
+        return f"the {'class' if isinstance(value, type) else 'function'} {value.__name__}"
+    if isinstance(value, torch.Tensor) and value.dim():
+        return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "a number of more than 30 digits"
+    if type(value).__module__ in ("builtins", "numpy", "torch") or isinstance(value, Path):
+        return " ".join(reprlib.repr(value).split())
+    return f"a {type(value).__name__}"
+
+
+# Rules: called with the name and the value, they return the value or raise
+
+
+def whole(least=1, most=2**31 - 1, also=""):
+    """A whole number in these limits, handed on as an int; `also`: what else would do, in words."""
+
+    def rule(name, value):
+        number = None if _no_number(value) else _converted(operator.index, value)
+        if number is None or number < least:
+            refuse(name, value, f"a whole number of at least {least}{also}")
+        if number > most:
+            refuse(name, value, f"at most {most:,}{also}")
+        return number
+
+    return rule
+
+
+def real(fits=math.isfinite, limit="a finite number"):
+    """A number that `fits`, handed on as a float unless it is an int; `limit` says in words which ones do."""
+
+    def rule(name, value):
+        number = None if _no_number(value) else _converted(float, value)
+        if number is None or not fits(number):
+            refuse(name, value, limit)
+        return value if isinstance(value, int) else number
+
+    return rule
+
+
+def _no_number(value):
+    """True, False and texts can be converted, but are none."""
+    return isinstance(value, bool | str | bytes) or getattr(value, "dtype", None) in (bool, torch.bool)
+
+
+def _converted(convert, value):
+    try:
+        return convert(value)
+    except (ArithmeticError, OSError, RuntimeError, TypeError, ValueError):
+        return None
+
+
+def optional(rule):
+    return lambda name, value: None if value is None else rule(name, value)
+
+
+def each(rule):
+    """A list or tuple, each of whose values follows the rule."""
+
+    def rule_of_all(name, values):
+        if not isinstance(values, list | tuple | range) or not values:
+            refuse(name, values, "a list or tuple, with something in it")
+        return tuple(rule(f"each of {name}", value) for value in values)
+
+    return rule_of_all
+
+
+def one_of(*names):
+    def rule(name, value):
+        if not (isinstance(value, str) and value in names):
+            refuse(name, value, " or ".join(f'"{each}"' for each in names))
+        return value
+
+    return rule
+
+
+def kind(fits, limit):
+    """A value that `fits`; `limit` says in words what does."""
+
+    def rule(name, value):
+        if not fits(value):
+            refuse(name, value, limit)
+        return value
+
+    return rule
+
+
+def device(name, value):
+    """What torch.device takes, if this machine has it."""
+    found = None if isinstance(value, bool) else _converted(torch.device, value)
+    if found is None or found.type not in ("cpu", "cuda", "mps"):
+        refuse(name, value, '"cpu", "cuda" or "mps", or what try_gpu() returned')
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        refuse(name, value, f'another one, as torch finds {torch.cuda.device_count()} NVIDIA GPUs here, such as "cpu"')
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        refuse(name, value, 'another one, as this machine has no GPU of Apple\'s, such as "cpu"')
+    return value
+
+
+def row(least=0):
+    """A row of at least so many tokens, handed on as a long tensor."""
+
+    def rule(name, value):
+        if isinstance(value, list | tuple | range) and not len(value):
+            value = torch.zeros(0, dtype=torch.long)
+        found = _converted(torch.as_tensor, value)
+        if found is None or found.dim() != 1 or found.is_floating_point() or found.is_complex() or found.is_meta:
+            refuse(name, value, "one row of tokens: a tensor, or a list, of whole numbers")
+        if len(found) < least:
+            raise ValueError(f"{name} has {len(found)} tokens; it must have at least {least}, so use more text")
+        if found.dtype == torch.bool or (len(found) and found.min() < 0):
+            refuse(name, value, "a row of tokens, which are whole numbers from 0 on")
+        return found.long()
+
+    return rule
+
+
+def window(name, value):
+    """Tokens (B, T), neither of them 0."""
+    good = isinstance(value, torch.Tensor) and value.dim() == 2 and value.numel() and not value.is_meta
+    if not good or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool or value.min() < 0:
+        refuse(name, value, "a tensor (B, T) of whole numbers from 0 on, one row of tokens for each sentence")
+    return value.long()
+
+
+def scores(name, value):
+    """Scores (V) to choose by; -inf rules a token out, nan comes from a model that is ruined."""
+    if not (isinstance(value, torch.Tensor) and value.dim() == 1 and value.is_floating_point() and len(value)):
+        refuse(name, value, "a tensor (V) of floats, one score for each token")
+    if value.isnan().any() or value.max().isinf():
+        raise ValueError(f"{name} has values that are no finite numbers; the model is ruined, so train a new one")
+    return value
+
+
+def source(name, value):
+    """Where a text comes from: a word that `corpora.find` knows, or a path that this system can read."""
+    is_path = isinstance(value, str | os.PathLike)
+    if not is_path or _converted(lambda path: Path(path).expanduser().is_file(), value) is None:
+        refuse(name, value, '"auto", "time_machine", "story" or the path of a .txt file')
+    return value
+
+
+def model(name, value):
+    """A module with `begin_state`; one with the course's own `forward` needs weights of its precision."""
+    if not (isinstance(value, nn.Module) and callable(getattr(value, "begin_state", None))):
+        limit = "a model with forward(X, state) and begin_state(device, batch_size), as RNNModel(nn.RNN(V, H), V)"
+        refuse(name, value, limit)
+    if _is_the_courses(value):
+        layer_fits({"self": value, "rnn_layer": value.rnn, "vocab_size": value.vocab_size})
+        _raise_if(_wrong_precision(value))
+    return value
+
+
+def _is_the_courses(net):
+    return type(net).forward.__module__ == "course_utils.models"  # not so where a subclass has a forward of its own
+
+
+def _raise_if(reason):
+    if reason:
+        raise ValueError(reason)
+
+
+def _wrong_precision(net):
+    wrong = {weight.dtype for weight in net.parameters()} - {torch.float32}
+    return f"the model has weights of {wrong.pop()}, but reads torch.float32; call net.float()" if wrong else None
+
+
+def vocabulary(name, value):
+    if not all(hasattr(value, needed) for needed in ("__len__", "__getitem__", "token_to_idx", "to_tokens")):
+        refuse(name, value, "a Vocab, as load_data_time_machine returns it")
+    return value
+
+
+def batches(name, value):
+    """What `load_data_time_machine` returns, or the like."""
+    if isinstance(value, type) or not (hasattr(value, "carries_state") and hasattr(value, "__iter__")):
+        raise ValueError(f"{name} does not say whether it carries_state; load it with load_data_time_machine")
+    return value
+
+
+def text(name, value):
+    """A string, or a list of strings."""
+    if not isinstance(value, str) and not (isinstance(value, list | tuple) and all(map(_is_text, value))):
+        refuse(name, value, "a text")
+    return value
+
+
+def _is_text(value):
+    return isinstance(value, str)
+
+
+def recipe(name, value):
+    if not callable(value) or (isinstance(value, type) and issubclass(value, torch.optim.Optimizer)):
+        refuse(name, value, "a function (net, lr, num_updates) such as training.sgd or training.one_cycle")
+    return value
+
+
+def optimizer(name, value):
+    """What a recipe returned."""
+    if not all(callable(getattr(value, needed, None)) for needed in ("zero_grad", "step")):
+        refuse(name, value, "an optimiser: let the recipe return one, such as torch.optim.SGD(net.parameters(), lr)")
+    return value
+
+
+function = kind(callable, "a function or a class")
+flag = kind(lambda value: isinstance(value, bool | int) and value in (0, 1), "True or False")
+string = kind(_is_text, "a text")
+several = kind(
+    lambda value: hasattr(value, "__iter__") and not isinstance(value, dict | bytes | torch.Tensor),
+    "a list of strings, one for each token, or a text whose characters are the tokens",
+)
+generator = kind(
+    lambda value: isinstance(value, torch.Generator) and value.device.type == "cpu", "a torch.Generator() on the CPU"
+)
+records = kind(
+    lambda value: isinstance(value, list) and all(hasattr(each, "epoch") for each in value), "what train returned"
+)
+SIZES = "batch_size num_steps vocab_size num_layers repeats updates outputs num_lags draws tokens_per_update"
+FUNCTIONS = "epochs model build function read cut choose distribution step"
+FLAGS = "plot fast bidirectional orthogonal identity frozen carries_state transpose_labels"
+RULES = {
+    **dict.fromkeys(SIZES.split(), whole()),
+    **dict.fromkeys(("first", "every", "number"), whole()),
+    **dict.fromkeys(("num_epochs", "i", "seed", "lag", "gap", "look_back"), whole(0)),
+    "num_hiddens": whole(1, 10_000),
+    "max_tokens": whole(-1, also=", or -1 for the whole text"),
+    "row_length": whole(2),
+    "num_preds": whole(0, 1_000_000),
+    "top_k": optional(whole(1, also=", or None for all tokens")),
+    "lr": real(lambda number: 0 < number < 1e38, "a number above 0, and finite"),
+    "temperature": real(
+        lambda number: number == 0 or 1e-6 <= number < math.inf, "0 (greedy), or a number from 1e-6 on"
+    ),
+    "scale": real(),
+    "forget_bias": optional(real()),
+    "generator": optional(generator),
+    "device": device,
+    "sampling": one_of("sequential", "random"),
+    "cell": one_of("RNN", "GRU", "LSTM"),
+    "corpus": source,
+    **dict.fromkeys(("tokens", "elsewhere"), row(2)),
+    "held_out": row(),
+    "X": window,
+    "logits": scores,
+    "net": model,
+    "vocab": vocabulary,
+    "train_iter": batches,
+    "prefix": text,
+    "recipe": optional(recipe),
+    "optimizer": optimizer,
+    "history": optional(records),
+    **dict.fromkeys(("question", "key", "unit", "characters"), string),
+    **dict.fromkeys(FUNCTIONS.split(), function),
+    **dict.fromkeys(FLAGS.split(), flag),
+}
+
+
+# What several arguments must have in common
+
+
+def known_tokens(arguments):
+    """Refuse tokens beyond the vocabulary, which is `vocab`, or has `vocab_size` tokens, or is the model's."""
+    size = arguments.get("vocab_size", getattr(arguments.get("net"), "vocab_size", None))
+    size = len(arguments["vocab"]) if "vocab" in arguments else size
+    for name in ("tokens", "held_out", "elsewhere", "X", "inputs"):
+        values = arguments.get(name)
+        if size is not None and values is not None and len(values) and values.max() >= size:
+            raise ValueError(
+                f"{name} holds the token {values.max()}, but the last one is {size - 1}; use its vocabulary"
+            )
+
+
+def same_device(arguments):
+    """A model that is only read must be where it is asked to compute."""
+    weight = next(arguments["net"].parameters(), None)
+    there, asked = getattr(weight, "device", None), torch.device(arguments["device"])
+    if there is not None and there.type != asked.type:
+        raise ValueError(f"the model is on {there}, but device is {asked}; move it with net.to({str(asked)!r})")
+
+
+def same_vocabulary(arguments):
+    """The model must score as many tokens as the vocabulary has."""
+    known, size = getattr(arguments["net"], "vocab_size", None), len(arguments["vocab"])
+    if known not in (None, size):
+        raise ValueError(f"the model knows {known} tokens, the vocabulary has {size}; build it with len(vocab)")
+
+
+def layer_fits(arguments):
+    """`RNNModel` works with a layer that reads one-hot tokens, time first."""
+    net, layer, size = arguments["self"], arguments["rnn_layer"], arguments["vocab_size"]
+    if isinstance(layer, type) or not (hasattr(layer, "hidden_size") and hasattr(layer, "bidirectional")):
+        refuse("rnn_layer", layer, "a layer such as nn.RNN(vocab_size, num_hiddens), or nn.GRU or nn.LSTM")
+    if not (_is_the_courses(net) and isinstance(layer, nn.RNNBase)):
+        return
+    if layer.batch_first or layer.proj_size:
+        option = "batch_first=True" if layer.batch_first else f"proj_size={layer.proj_size}"
+        raise ValueError(f"rnn_layer has {option}, and RNNModel reads (T, B, V) and (T, B, H); build it without")
+    if layer.input_size != size:
+        raise ValueError(f"rnn_layer reads {layer.input_size} numbers a step, vocab_size is {size}; make them equal")
+
+
+def does_not_fit(net, inputs, state):
+    """Say what is wrong with a call of `RNNModel.forward` that failed, or return None."""
+    try:
+        window("inputs", inputs)
+        known_tokens({"net": net, "inputs": inputs})
+        expected = net.begin_state(inputs.device, batch_size=len(inputs))
+    except ValueError as error:
+        return str(error)
+    shapes = [_shapes(each) for each in (state, expected)]
+    if shapes[0] != shapes[1]:
+        return f"state is {shapes[0]}, for these inputs it must be {shapes[1]}; begin_state makes a first one"
+    return _wrong_precision(net)
+
+
+def not_numbered(vocab, indices):
+    """Say what is wrong with a call of `Vocab.to_tokens` that failed."""
+    return f"indices is {shown(indices)}; it must be a whole number from 0 to {len(vocab) - 1}, or a list of such"
+
+
+def not_a_token(vocab, tokens):
+    """Say what is wrong with tokens that cannot be numbered, or return None."""
+    several = tokens if isinstance(tokens, list | tuple) else [tokens]
+    strange = [each for each in several if getattr(each, "__hash__", None) is None]
+    return (
+        f"a token is {shown(strange[0])}; it must be a string, or the tokens one list of strings" if strange else None
+    )
+
+
+def _shapes(state):
+    parts = state if isinstance(state, tuple) else (state,)
+    return " and ".join(f"{tuple(part.shape)}" if isinstance(part, torch.Tensor) else shown(part) for part in parts)
+
+
+def windows_fit(arguments, sampling=None):
+    """At least one batch of windows must fit into the text."""
+    sampling, batch_size, num_steps = sampling or arguments["sampling"], arguments["batch_size"], arguments["num_steps"]
+    have, needed = len(arguments["corpus"]), batch_size * num_steps + (1 if sampling == "sequential" else num_steps)
+    if have < needed:
+        raise NoBatch(
+            f"the training text has {have:,} tokens, but batch_size={batch_size} and num_steps={num_steps} "
+            f"with {sampling} sampling need {needed:,}; use more text, a smaller batch or fewer steps"
+        )
+
+
+@checked(same_vocabulary)
+def check_prediction(prefix, num_preds, net, vocab, temperature, top_k):
+    """Raise ValueError with one clear sentence for anything `predict` cannot do."""
+    if not prefix:
+        raise ValueError("the prefix is empty; give at least one character to start from")
+    unknown = sorted(set(prefix) - set(vocab.token_to_idx))
+    if unknown:
+        known = "".join(sorted(token for token in vocab.token_to_idx if len(token) == 1))
+        raise ValueError(f"the prefix has characters that the vocabulary does not know, {unknown}; it knows {known!r}")
+    if getattr(net, "num_directions", 1) == 2:
+        raise ValueError("a bidirectional model cannot predict: it reads the text to the right, not written yet")
+
+
+@checked(same_vocabulary)
+def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix=None):
+    """Raise ValueError with one clear sentence for anything that cannot be trained."""
+    missing = [name for name in ("__len__", "batch_size", "num_steps", "held_out") if not hasattr(train_iter, name)]
+    if missing or not len(train_iter):
+        lacks = missing[0] if missing else "batch"
+        raise ValueError(f"train_iter has no {lacks}; load it with load_data_time_machine")
+    for name in ("corpus", "held_out"):
+        values = getattr(train_iter, name, None)
+        known_tokens({"vocab": vocab, "tokens": values if isinstance(values, torch.Tensor) else None})
+    if not any(weight.requires_grad for weight in net.parameters()):
+        raise ValueError("no weight of the model requires a gradient; call net.requires_grad_(True)")
+    if not torch.is_grad_enabled():
+        raise ValueError("gradients are switched off; call torch.set_grad_enabled(True), or leave torch.no_grad()")
+    if prefix is not None and getattr(net, "num_directions", 1) == 1:
+        check_prediction(prefix, 0, net, vocab, 0.0, None)
+
+
+@checked()
+def check_optimizer(optimizer):
+    """Raise ValueError unless a recipe has returned an optimiser."""
