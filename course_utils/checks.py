@@ -119,7 +119,7 @@ def whole(least=1, most=2**31 - 1, also=""):
     return rule
 
 
-def real(fits=math.isfinite, limit="a finite number"):
+def real(fits, limit):
     """A number that `fits`, handed on as a float unless it is an int; `limit` says in words which ones do."""
 
     def rule(name, value):
@@ -139,7 +139,7 @@ def _no_number(value):
 def _converted(convert, value):
     try:
         return convert(value)
-    except (ArithmeticError, OSError, RuntimeError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, OSError, RuntimeError, TypeError, ValueError):
         return None
 
 
@@ -161,17 +161,22 @@ def each(rule):
 def one_of(*names):
     def rule(name, value):
         if not (isinstance(value, str) and value in names):
-            refuse(name, value, " or ".join(f'"{each}"' for each in names))
+            refuse(name, value, _listed(names))
         return value
 
     return rule
+
+
+def _listed(names):
+    *most, last = (f'"{name}"' for name in names)
+    return f"{', '.join(most)} or {last}"
 
 
 def kind(fits, limit):
     """A value that `fits`; `limit` says in words what does."""
 
     def rule(name, value):
-        if not fits(value):
+        if not _converted(fits, value):
             refuse(name, value, limit)
         return value
 
@@ -238,6 +243,8 @@ def model(name, value):
     if not (isinstance(value, nn.Module) and callable(getattr(value, "begin_state", None))):
         limit = "a model with forward(X, state) and begin_state(device, batch_size), as RNNModel(nn.RNN(V, H), V)"
         refuse(name, value, limit)
+    if any(weight.is_meta for weight in value.parameters()):
+        raise ValueError(f'{name} has weights on the device "meta", which holds no numbers; build it on "cpu"')
     if _is_the_courses(value):
         layer_fits({"self": value, "rnn_layer": value.rnn, "vocab_size": value.vocab_size})
         _raise_if(_wrong_precision(value))
@@ -298,54 +305,41 @@ def optimizer(name, value):
 function = kind(callable, "a function or a class")
 flag = kind(lambda value: isinstance(value, bool | int) and value in (0, 1), "True or False")
 string = kind(_is_text, "a text")
-several = kind(
-    lambda value: hasattr(value, "__iter__") and not isinstance(value, dict | bytes | torch.Tensor),
-    "a list of strings, one for each token, or a text whose characters are the tokens",
-)
-generator = kind(
-    lambda value: isinstance(value, torch.Generator) and value.device.type == "cpu", "a torch.Generator() on the CPU"
-)
-records = kind(
-    lambda value: isinstance(value, list) and all(hasattr(each, "epoch") for each in value), "what train returned"
-)
-SIZES = "batch_size num_steps vocab_size num_layers repeats updates outputs num_lags draws tokens_per_update"
-FUNCTIONS = "epochs model build function read cut choose distribution step"
-FLAGS = "plot fast bidirectional orthogonal identity frozen carries_state transpose_labels"
-RULES = {
-    **dict.fromkeys(SIZES.split(), whole()),
-    **dict.fromkeys(("first", "every", "number"), whole()),
-    **dict.fromkeys(("num_epochs", "i", "seed", "lag", "gap", "look_back"), whole(0)),
-    "num_hiddens": whole(1, 10_000),
-    "max_tokens": whole(-1, also=", or -1 for the whole text"),
-    "row_length": whole(2),
-    "num_preds": whole(0, 1_000_000),
-    "top_k": optional(whole(1, also=", or None for all tokens")),
-    "lr": real(lambda number: 0 < number < 1e38, "a number above 0, and finite"),
-    "temperature": real(
-        lambda number: number == 0 or 1e-6 <= number < math.inf, "0 (greedy), or a number from 1e-6 on"
-    ),
-    "scale": real(),
-    "forget_bias": optional(real()),
-    "generator": optional(generator),
-    "device": device,
-    "sampling": one_of("sequential", "random"),
-    "cell": one_of("RNN", "GRU", "LSTM"),
-    "corpus": source,
-    **dict.fromkeys(("tokens", "elsewhere"), row(2)),
-    "held_out": row(),
-    "X": window,
-    "logits": scores,
-    "net": model,
-    "vocab": vocabulary,
-    "train_iter": batches,
-    "prefix": text,
-    "recipe": optional(recipe),
-    "optimizer": optimizer,
-    "history": optional(records),
-    **dict.fromkeys(("question", "key", "unit", "characters"), string),
-    **dict.fromkeys(FUNCTIONS.split(), function),
-    **dict.fromkeys(FLAGS.split(), flag),
-}
+several = kind(lambda value: hasattr(value, "__iter__") and not isinstance(value, dict | bytes | torch.Tensor),
+               "a list of tokens, or a text whose characters are the tokens")  # fmt: skip
+generator = kind(lambda value: isinstance(value, torch.Generator) and value.device.type == "cpu",
+                 "a torch.Generator() on the CPU")  # fmt: skip
+records = kind(lambda value: isinstance(value, list) and all(hasattr(each, "epoch") for each in value),
+               "what train returned")  # fmt: skip
+functions = kind(lambda value: isinstance(value, dict) and value and all(map(callable, value.values())),
+                 "a dictionary, name -> function, with something in it")  # fmt: skip
+
+RULES = {name: rule for rule, names in [
+    (whole(), "batch_size num_steps vocab_size input_size num_layers num_tokens tokens_per_update num_prefixes"),
+    (whole(), "first every number repeats updates outputs draws rows following"),
+    (whole(0), "num_epochs seed look_back i b t"),
+    (whole(2), "row_length prefix_length"),
+    (whole(1, 1_000), "num_lags"),
+    (whole(1, 10_000), "num_hiddens"),
+    (whole(0, 10_000), "lag gap"),
+    (whole(0, 1_000_000), "num_preds"),
+    (whole(-1, also=", or -1 for the whole text"), "max_tokens"),
+    (optional(whole(also=", or None for all tokens")), "top_k"),
+    (real(lambda number: 0 < number < 1e38, "a number above 0, and finite"), "lr"),
+    (real(lambda number: number == 0 or 1e-6 <= number < math.inf, "0 (greedy) or a number from 1e-6 on"), "temperature"),
+    (real(lambda number: abs(number) <= 1000, "a number from -1000 to 1000"), "scale"),
+    (optional(real(lambda number: abs(number) <= 100, "a number from -100 to 100")), "forget_bias"),
+    (one_of("sequential", "random"), "sampling"),
+    (one_of("RNN", "GRU", "LSTM"), "cell"),
+    (flag, "plot fast bidirectional orthogonal identity frozen carries_state transpose_labels"),
+    (function, "epochs model build function read cut choose distribution step"),
+    (string, "question key unit characters"),
+    (row(2), "tokens elsewhere"),
+    (row(), "held_out"),
+    (source, "corpus"), (device, "device"), (window, "X"), (scores, "logits"), (model, "net"), (vocabulary, "vocab"),
+    (batches, "train_iter"), (text, "prefix"), (optimizer, "optimizer"), (optional(recipe), "recipe"),
+    (optional(generator), "generator"), (optional(records), "history"),
+] for name in names.split()}  # fmt: skip
 
 
 # What several arguments must have in common
@@ -361,6 +355,28 @@ def known_tokens(arguments):
             raise ValueError(
                 f"{name} holds the token {values.max()}, but the last one is {size - 1}; use its vocabulary"
             )
+
+
+def gradients_on(arguments=None):
+    """What trains, or asks autograd, needs it."""
+    if not torch.is_grad_enabled():
+        raise ValueError("gradients are switched off; call torch.set_grad_enabled(True), or leave torch.no_grad()")
+
+
+def fits_memory(arguments, most=10**8):
+    """The largest tensor of a run must not be beyond all measure."""
+    batch_size, num_steps, *widths = (
+        arguments[name] for name in ("batch_size", "num_steps", "vocab_size", "num_hiddens")
+    )
+    if batch_size * num_steps * max(widths) > most:
+        raise ValueError(f"{batch_size} × {num_steps} × {max(widths)} numbers are too many; keep them below {most:,}")
+
+
+def long_enough(arguments):
+    """One window with its labels must fit into the text."""
+    have, num_steps = len(arguments["tokens"]), arguments["num_steps"]
+    if have <= num_steps:
+        raise ValueError(f"a text of {have:,} tokens has no window of {num_steps} steps with labels; use more text")
 
 
 def same_device(arguments):
@@ -461,8 +477,7 @@ def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix
         known_tokens({"vocab": vocab, "tokens": values if isinstance(values, torch.Tensor) else None})
     if not any(weight.requires_grad for weight in net.parameters()):
         raise ValueError("no weight of the model requires a gradient; call net.requires_grad_(True)")
-    if not torch.is_grad_enabled():
-        raise ValueError("gradients are switched off; call torch.set_grad_enabled(True), or leave torch.no_grad()")
+    gradients_on()
     if prefix is not None and getattr(net, "num_directions", 1) == 1:
         check_prediction(prefix, 0, net, vocab, 0.0, None)
 

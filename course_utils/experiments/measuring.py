@@ -7,6 +7,8 @@ import time
 import torch
 from torch import nn
 
+from course_utils.checks import checked, functions, kind
+
 
 @contextlib.contextmanager
 def seeded(seed):
@@ -29,6 +31,7 @@ def update(optimizer, loss, max_norm=1.0):
     return loss.item()
 
 
+@checked(functions=functions)
 def median_seconds(functions, repeats):
     """Return how long each function (name -> function) takes, in seconds: name -> median of `repeats` calls.
 
@@ -44,6 +47,7 @@ def median_seconds(functions, repeats):
     return {name: statistics.median(measured[1:]) for name, measured in seconds.items()}
 
 
+@checked(tensor=kind(lambda value: value.grad_fn, "a tensor that autograd has computed"))
 def graph_nodes(tensor):
     """Return autograd's nodes behind a tensor, each one once: what `backward` would walk through."""
     found, waiting = {tensor.grad_fn}, [tensor.grad_fn]

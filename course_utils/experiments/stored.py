@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from course_utils.checks import checked, kind, string
 from course_utils.corpora import write_atomically
 from course_utils.devices import describe
 
@@ -52,6 +53,7 @@ def write(name, records, provenance, folder=FOLDER):
     write_atomically(Path(folder) / f"{name}.jsonl", text.encode())
 
 
+@checked(name=string, record=kind(dataclasses.is_dataclass, "a dataclass"))
 def read(name, record, folder=FOLDER):
     """Return the table `name` as a `Table` of records of the dataclass `record`, lists as tuples."""
     path = Path(folder) / f"{name}.jsonl"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from course_utils.checks import checked, gradients_on, kind
 from course_utils.experiments.measuring import graph_nodes
 
 
@@ -21,6 +22,11 @@ class UnrolledGraph:
     gradient_shape: tuple
 
 
+full = kind(lambda value: torch.is_tensor(value) and value.dim() and len(value), "a tensor with something in it")
+weight = kind(lambda value: torch.is_tensor(value) and value.requires_grad, "a tensor that requires a gradient")
+
+
+@checked(gradients_on, weight=weight, inputs=full, hidden=full)
 def unrolled_graph(step, weight, inputs, hidden):
     """Call a step once for each time step, and count what autograd notes (question 6). Cost: 0.2 s for T = 1000.
 

@@ -10,6 +10,7 @@ import traceback
 
 import ipywidgets
 
+from course_utils.checks import checked, shown
 from course_utils.plots import VERMILION
 
 DPI = {False: 100, True: 150}  # of the picture, by the presenter switch
@@ -47,6 +48,11 @@ class Lab(ipywidgets.VBox):
         self.presenter = ipywidgets.Checkbox(False, description="presenter: larger type", indent=False)
         self.presenter.observe(self._on_presenter, names="value")
         self.controls = controls
+        for name, control in controls.items():
+            if hasattr(self, name):
+                raise ValueError(f"a control is named {name!r}, as something of every lab is; give it another name")
+            if not (hasattr(control, "value") and hasattr(control, "observe")):
+                raise ValueError(f"{name} is {shown(control)}; it must be a widget with a value, such as int_slider()")
         for name, control in controls.items():
             setattr(self, name, control)
             control.observe(self._on_change, names="value")
@@ -110,6 +116,7 @@ class Lab(ipywidgets.VBox):
 class FunctionLab(Lab):
     """A lab around one function of the reader's, which takes the controls' values by name and returns a picture."""
 
+    @checked()
     def __init__(self, function, **controls):
         self.function = Latest(function)
         super().__init__(controls)

@@ -19,6 +19,7 @@ import ipywidgets
 import torch
 
 from course_utils import plots, training
+from course_utils.checks import RULES, checked, kind, optional
 from course_utils.devices import ThreadWatch, try_gpu
 from course_utils.experiments.shapes import CELLS
 from course_utils.fast import quick_layers
@@ -36,6 +37,10 @@ DRAWING_SHARE = 0.2  # of the time, at most; the rest is for training
 SECONDS_OF_A_SLICE = 0.1  # a longer epoch is left in the middle
 SECONDS_FOR_THE_PAGE = 0.005  # after every slice, so that the loop hears of a button
 NUM_GHOSTS = 4
+
+
+def _are_recipes(named):
+    return named and all(callable(recipe) and RULES["lr"]("lr", rate) for recipe, rate in named.values())
 
 
 class TrainingLab(Lab):
@@ -62,6 +67,7 @@ class TrainingLab(Lab):
     columns = (4, 3)
     _turn = None  # weak reference to the lab that may train
 
+    @checked(recipes=kind(_are_recipes, "a dictionary, name -> (recipe, its lr)"), device=optional(RULES["device"]))
     def __init__(self, model=RNNModel, epochs=training.epochs, *, recipes=RECIPES, corpus="auto", batch_size=32,
                  max_tokens=10_000, prefix="time traveller", seed=0, device=None):  # fmt: skip
         self.model, self.epochs, self.prefix, self.seed = Latest(model), Latest(epochs), prefix, seed
