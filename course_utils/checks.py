@@ -8,7 +8,6 @@ Whole numbers may be Python's, NumPy's or a tensor's; a float is none, even 2.0,
 
 import functools
 import inspect
-import math
 import operator
 import os
 import reprlib
@@ -70,12 +69,15 @@ def explained(sentence):
     """
 
     def hold(function):
+        signature = inspect.signature(function)
+
         @functools.wraps(function)
         def call(*args, **kwargs):
             try:
                 return function(*args, **kwargs)
-            except (AttributeError, IndexError, RuntimeError, TypeError):
-                reason = sentence(*args, **kwargs)
+            except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+                given = _bound(function, signature, args, kwargs)
+                reason = sentence(*given.args, **given.kwargs)
                 if reason is None:
                     raise
             raise ValueError(reason)
@@ -201,7 +203,8 @@ def row(least=0):
     def rule(name, value):
         if isinstance(value, list | tuple | range) and not len(value):
             value = torch.zeros(0, dtype=torch.long)
-        found = _converted(torch.as_tensor, value)
+        numbers = isinstance(value, list | tuple | range) or hasattr(value, "__array__")  # nothing that never ends
+        found = _converted(torch.as_tensor, value) if numbers else None
         if found is None or found.dim() != 1 or found.is_floating_point() or found.is_complex() or found.is_meta:
             refuse(name, value, "one row of tokens: a tensor, or a list, of whole numbers")
         if len(found) < least:
@@ -223,7 +226,8 @@ def window(name, value):
 
 def scores(name, value):
     """Scores (V) to choose by; -inf rules a token out, nan comes from a model that is ruined."""
-    if not (isinstance(value, torch.Tensor) and value.dim() == 1 and value.is_floating_point() and len(value)):
+    good = isinstance(value, torch.Tensor) and value.dim() == 1 and value.is_floating_point() and not value.is_meta
+    if not (good and len(value)):
         refuse(name, value, "a tensor (V) of floats, one score for each token")
     if value.isnan().any() or value.max().isinf():
         raise ValueError(f"{name} has values that are no finite numbers; the model is ruined, so train a new one")
@@ -326,7 +330,7 @@ RULES = {name: rule for rule, names in [
     (whole(-1, also=", or -1 for the whole text"), "max_tokens"),
     (optional(whole(also=", or None for all tokens")), "top_k"),
     (real(lambda number: 0 < number < 1e38, "a number above 0, and finite"), "lr"),
-    (real(lambda number: number == 0 or 1e-6 <= number < math.inf, "0 (greedy) or a number from 1e-6 on"), "temperature"),
+    (real(lambda number: number == 0 or 1e-6 <= number <= 1e6, "0 (greedy) or a number in 1e-6 to 1e6"), "temperature"),
     (real(lambda number: abs(number) <= 1000, "a number from -1000 to 1000"), "scale"),
     (optional(real(lambda number: abs(number) <= 100, "a number from -100 to 100")), "forget_bias"),
     (one_of("sequential", "random"), "sampling"),
@@ -357,8 +361,15 @@ def known_tokens(arguments):
             )
 
 
-def gradients_on(arguments=None):
-    """What trains, or asks autograd, needs it."""
+def trainable(arguments):
+    """A model learns if a weight requires a gradient, and gradients are switched on."""
+    gradients_on(arguments)
+    if not any(weight.requires_grad for weight in arguments["net"].parameters()):
+        raise ValueError("no weight of the model requires a gradient; call net.requires_grad_(True)")
+
+
+def gradients_on(arguments):
+    """What trains, or asks autograd, needs them."""
     if not torch.is_grad_enabled():
         raise ValueError("gradients are switched off; call torch.set_grad_enabled(True), or leave torch.no_grad()")
 
@@ -465,7 +476,7 @@ def check_prediction(prefix, num_preds, net, vocab, temperature, top_k):
         raise ValueError("a bidirectional model cannot predict: it reads the text to the right, not written yet")
 
 
-@checked(same_vocabulary)
+@checked(same_vocabulary, trainable)
 def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix=None):
     """Raise ValueError with one clear sentence for anything that cannot be trained."""
     missing = [name for name in ("__len__", "batch_size", "num_steps", "held_out") if not hasattr(train_iter, name)]
@@ -475,9 +486,6 @@ def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix
     for name in ("corpus", "held_out"):
         values = getattr(train_iter, name, None)
         known_tokens({"vocab": vocab, "tokens": values if isinstance(values, torch.Tensor) else None})
-    if not any(weight.requires_grad for weight in net.parameters()):
-        raise ValueError("no weight of the model requires a gradient; call net.requires_grad_(True)")
-    gradients_on()
     if prefix is not None and getattr(net, "num_directions", 1) == 1:
         check_prediction(prefix, 0, net, vocab, 0.0, None)
 

@@ -18,6 +18,7 @@ from course_utils.checks import (
     known_tokens,
     row,
     same_device,
+    trainable,
     whole,
 )
 from course_utils.prediction import predict
@@ -153,7 +154,7 @@ def baselines(tokens, held_out, vocab_size):
     return {"unigram": unigram, "bigram": bigram}
 
 
-train_epoch, epochs = checked()(train_epoch), checked()(epochs)
+train_epoch, epochs = checked(trainable)(train_epoch), checked()(epochs)
 evaluate = checked(same_device, known_tokens)(evaluate)
 baselines = checked(
     known_tokens, tokens=row(1), held_out=row(2), vocab_size=whole(1, 10_000)

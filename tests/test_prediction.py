@@ -130,7 +130,7 @@ def test_draws_follow_the_distribution(top_k):
         ({"prefix": "Time"}, r"does not know, \['T'\]; it knows ' abcde"),
         ({"prefix": "zélé\n1895:1"}, r"does not know, \['\\n', '1', '5', '8', '9', ':', 'é'\]"),
         ({"num_preds": -1}, "num_preds is -1; it must be a whole number of at least 0"),
-        ({"temperature": -0.1}, r"temperature is -0\.1; it must be 0 \(greedy\) or a number from 1e-6 on"),
+        ({"temperature": -0.1}, r"temperature is -0\.1; it must be 0 \(greedy\) or a number in 1e-6 to"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"temperature": float("inf")}, "temperature is inf"),
         ({"top_k": 0}, "top_k is 0; it must be a whole number of at least 1, or None"),

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils.checks import checked, gradients_on, kind, known_tokens, long_enough
+from course_utils.checks import checked, gradients_on, kind, known_tokens, long_enough, whole
 from course_utils.experiments.measuring import seeded
 from course_utils.loaders import SeqDataLoader
 from course_utils.models import RNNModel
@@ -112,7 +112,7 @@ class ArmRun:
 layer = kind(lambda value: issubclass(value, nn.RNNBase), "nn.RNN, nn.GRU or nn.LSTM")
 
 
-@checked(known_tokens, gradients_on, layer=layer)
+@checked(known_tokens, gradients_on, layer=layer, num_epochs=whole())
 def train_arm(sampling, carries_state, tokens, held_out, vocab_size, seed=0, device="cpu", **setting):
     """Train a model on windows cut in one way, with the state carried or reset (questions 1 and 7).
 

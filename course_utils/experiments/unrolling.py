@@ -43,5 +43,9 @@ def unrolled_graph(step, weight, inputs, hidden):
     leaves = [node for node in nodes if hasattr(node, "variable")]  # one for each weight tensor
     following = [after for node in nodes for after, _ in node.next_functions]
     uses = sum(getattr(node, "variable", None) is weight for node in following)
+    if not uses:
+        raise ValueError(
+            "weight has no part in what step computes; hand over the one that it multiplies the state with"
+        )
     (gradient,) = torch.autograd.grad(loss, weight)
     return UnrolledGraph(len(inputs), len(nodes), uses, len(leaves), tuple(gradient.shape))
