@@ -10,6 +10,7 @@ import inspect
 import itertools
 import os
 import random
+import re
 import signal
 import traceback
 import types
@@ -84,7 +85,8 @@ VALUES = {  # what a hand may type, or a cell hand over
         -(10**5000), 1 + 2j, Fraction(1, 2), Decimal("2.5"), np.uint8(16), np.int64(-1), np.uint64(2**64 - 1),
         np.float32(0.5), np.float64("nan"), np.bool_(True), np.array(3), np.array([1, 2]), np.array(["a"]),
         np.array([]), np.datetime64("2026-01-01"), torch.tensor(3), torch.tensor(2.5), torch.tensor(True),
-        torch.tensor([1, 2]), torch.tensor([1.5]), torch.tensor(0.5, requires_grad=True), torch.tensor(1, device="meta"),
+        torch.tensor([1, 2]), torch.tensor([1.5]), torch.tensor(0.5, requires_grad=True),
+        torch.tensor(1, device="meta"),
     ],
     "text": [
         "", "1", "a", "the", "Zürich", "a\nb", "story", "sequential", "random", "RNN", "transpose", "x.txt", "a\0.txt",
@@ -309,3 +311,55 @@ def test_any_input(name, tmp_path, monkeypatch):
 def shown(arguments):
     return {name: type(value) if type(value) is int and abs(value) > 10**20 else str(value)[:60]
             for name, value in arguments.items()}  # fmt: skip
+
+
+def epoch(**changed):
+    return list(training.epochs(**{**LEARN, "net": net(), "train_iter": loader(), **changed}))
+
+
+def without_gradients():
+    with torch.no_grad():
+        epoch()
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: epoch(num_epochs=2.0), "num_epochs is 2.0; it must be a whole number of at least 0"),
+    (lambda: epoch(lr="1"), "lr is '1'; it must be a number above 0"),
+    (lambda: epoch(vocab={"a": 1}), "vocab is {'a': 1}; it must be a Vocab"),
+    (lambda: epoch(vocab=Vocab("a")), "the model knows 28 tokens, the vocabulary has 2"),
+    (lambda: epoch(net=net().half()), "weights of torch.float16, but reads torch.float32; call net.float()"),
+    (lambda: epoch(net=batch_first()), "batch_first=True, and RNNModel reads (T, B, V)"),
+    (lambda: epoch(net=RNNModel), "net is the class RNNModel; it must be a model"),
+    (lambda: epoch(net=net().requires_grad_(False)), "call net.requires_grad_(True)"),
+    (lambda: epoch(recipe=lambda *_: None), "optimizer is None; it must be an optimiser: let the recipe return one"),
+    (lambda: epoch(recipe=torch.optim.SGD), "recipe is the class SGD; it must be a function (net, lr, num_updates)"),
+    (lambda: epoch(prefix="Time"), "the prefix has characters that the vocabulary does not know, ['T']"),
+    (lambda: epoch(train_iter=SeqDataLoader([V] * 40, 2, 3)), "holds the token 28, but the last one is 27"),
+    (without_gradients, "gradients are switched off; call torch.set_grad_enabled(True)"),
+    (lambda: epoch(device="cuda:99"), "device is 'cuda:99'; it must be another one, as torch finds"),
+    (lambda: predict("time", 3, net(), VOCAB, "cpu", top_k=2.5), "top_k is 2.5; it must be a whole number"),
+    (lambda: RNNModel(nn.RNN(V, 4, batch_first=True), V), "batch_first=True, and RNNModel reads (T, B, V)"),
+    (lambda: RNNModel(nn.RNN(3, 4), V), "rnn_layer reads 3 numbers a step, vocab_size is 28"),
+    (lambda: net().begin_state(2, "cpu"), "device is 2; it must be"),
+    (lambda: net()(X, torch.zeros(1, 3, 4)), "state is (1, 3, 4), for these inputs it must be (1, 2, 4)"),
+    (lambda: loaders.load_data_time_machine(2, 3, corpus=None), 'corpus is None; it must be "auto", "time_machine"'),
+    (lambda: VOCAB.to_tokens([1, 99]), "it must be a whole number from 0 to 27"),
+    (lambda: FunctionLab(picture, layout=int_slider("T", 5, 1, 9)), "a control is named 'layout'"),
+    (lambda: Guess("q", "How many?", (3, 1)), "options is (3, 1); it must be a list of answers, or (low, high)"),
+])  # fmt: skip
+def test_one_sentence_says_it(call, words):
+    with pytest.raises((ValueError, TypeError), match=re.escape(words)) as refusal:
+        call()
+    assert is_ours(refusal.value)
+
+
+def test_small_numbers_of_numpy_do_not_overflow():
+    batches = SeqDataLoader(range(600), np.uint8(16), np.uint8(16))
+    assert len(batches) == len(list(batches)) == 2
+
+
+def test_a_sentence_from_inside_a_library_is_not_ours_and_a_hang_is_seen(monkeypatch):
+    assert not is_ours(attempt(lambda: torch.zeros(2).reshape(3), {}))
+    assert not is_ours(attempt(inspect.unwrap(prediction.distribution), {"logits": [1.0]}))
+    monkeypatch.setitem(globals(), "SECONDS", 1)
+    assert isinstance(attempt(lambda: collections.deque(itertools.count(), maxlen=0), {}), Hang)

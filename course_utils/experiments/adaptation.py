@@ -45,7 +45,7 @@ def fine_tune(net, tokens, elsewhere, rates=(0.01, 0.1, 1.0), steps=(1, 10, 100)
         A list of `FineTuned`: first the model as it was, then one for each rate and number of steps.
     """
     length, gap = prefix_length + following, len(tokens) // num_prefixes
-    if prefix_length < 2 or gap < length:
+    if gap < length:
         wanted = f"{num_prefixes} prefixes of {prefix_length} and {following} more"
         raise ValueError(f"{len(tokens):,} tokens do not hold {wanted}")
     passages = tokens.to(_device(net)).unfold(0, length, gap)[:num_prefixes]

@@ -27,8 +27,6 @@ class LayoutModel(nn.Module):
 
     def __init__(self, layout, vocab_size, num_hiddens):
         super().__init__()
-        if layout not in LAYOUTS:
-            raise ValueError(f"layout is {layout!r}; it must be one of {', '.join(LAYOUTS)}")
         self.layout = layout
         self.rnn = nn.RNN(vocab_size, num_hiddens, batch_first=layout == "batch_first")
         self.linear = nn.Linear(num_hiddens, vocab_size)

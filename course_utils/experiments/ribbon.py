@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from course_utils.checks import NoBatch, checked
+from course_utils.checks import NoBatch, checked, whole
 from course_utils.experiments.measuring import seeded
 
 
@@ -49,7 +49,7 @@ class Ribbon:
         return self.inputs[self.number - 1]
 
 
-@checked()
+@checked(num_tokens=whole(0))
 def corpus_ribbon(cut, num_tokens, batch_size, num_steps, seed=0, number=1):
     """Run a cutting function for one epoch on a text's positions, and return a `Ribbon`; about 1 ms for 300 tokens.
 
