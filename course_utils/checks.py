@@ -301,13 +301,13 @@ def recipe(name, value):
 
 def optimizer(name, value):
     """What a recipe returned."""
-    if not all(callable(getattr(value, needed, None)) for needed in ("zero_grad", "step")):
+    if isinstance(value, type) or not all(callable(getattr(value, needed, None)) for needed in ("zero_grad", "step")):
         refuse(name, value, "an optimiser: let the recipe return one, such as torch.optim.SGD(net.parameters(), lr)")
     return value
 
 
 function = kind(callable, "a function or a class")
-flag = kind(lambda value: isinstance(value, bool | int) and value in (0, 1), "True or False")
+flag = kind(lambda value: isinstance(value, bool), "True or False")
 string = kind(_is_text, "a text")
 several = kind(lambda value: hasattr(value, "__iter__") and not isinstance(value, dict | bytes | torch.Tensor),
                "a list of tokens, or a text whose characters are the tokens")  # fmt: skip
