@@ -2,6 +2,7 @@
 
 import threading
 
+import common  # noqa: F401 (one thread)
 import pytest
 import torch
 from hypothesis import given, settings
@@ -19,15 +20,6 @@ CPU, V, H = torch.device("cpu"), 7, 5
 
 def tokens(count=121):
     return torch.arange(count) * 3 % V
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads wait for each other at these sizes, and for whoever else is at work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -59,7 +51,7 @@ def test_gradients_and_their_gradients_are_right(one_hot, biases, num_steps):
 # Property: a training with and without it ends with the same weights
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.data())
 def test_any_plain_layer_trains_as_torch_s(data):
     sizes = [data.draw(st.integers(1, high), name) for name, high in (("T", 12), ("B", 4), ("H", 9), ("L", 3))]
@@ -101,10 +93,17 @@ def with_own_forward():
     return net
 
 
-class DropoutModel(RNNModel):
+class OwnForward(RNNModel):
+    """Vectors that learn, or something done to the hidden states before they are scored."""
+
+    def __init__(self, *args, embedding=None, change=lambda hiddens: hiddens):
+        super().__init__(*args)
+        self.embedding, self.change = embedding, change
+
     def forward(self, inputs, state):
-        hiddens, state = self.rnn(F.one_hot(inputs.T, self.vocab_size).float(), state)
-        return self.linear(F.dropout(hiddens, 0.5).flatten(0, 1)), state
+        X = self.embedding(inputs.T) if self.embedding else F.one_hot(inputs.T, self.vocab_size).float()
+        hiddens, state = self.rnn(X, state)
+        return self.linear(self.change(hiddens).flatten(0, 1)), state
 
 
 class LearntState(RNNModel):
@@ -117,22 +116,6 @@ class LearntState(RNNModel):
 
     def forward(self, inputs, state):
         return super().forward(inputs, state + 0.1 * self.first)  # the loop detaches the state
-
-
-class Embedded(RNNModel):
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.embedding = nn.Embedding(V, V)
-
-    def forward(self, inputs, state):
-        hiddens, state = self.rnn(self.embedding(inputs.T), state)
-        return self.linear(hiddens.flatten(0, 1)), state
-
-
-class InPlace(RNNModel):
-    def forward(self, inputs, state):
-        hiddens, state = self.rnn(F.one_hot(inputs.T, self.vocab_size).float(), state)
-        return self.linear(hiddens.relu_().flatten(0, 1)), state
 
 
 class Scaled(nn.Linear):
@@ -169,10 +152,10 @@ def hook_the_layer(net):
 
 VARIANTS = {
     "forward of the instance": with_own_forward,
-    "forward with dropout": lambda: DropoutModel(nn.RNN(V, H), V),
+    "forward with dropout": lambda: OwnForward(nn.RNN(V, H), V, change=F.dropout),
     "own begin_state": lambda: LearntState(nn.RNN(V, H), V),
-    "inputs that learn": lambda: Embedded(nn.RNN(V, H), V),
-    "outputs changed in place": lambda: InPlace(nn.RNN(V, H), V),
+    "inputs that learn": lambda: OwnForward(nn.RNN(V, H), V, embedding=nn.Embedding(V, V)),
+    "outputs changed in place": lambda: OwnForward(nn.RNN(V, H), V, change=torch.relu_),
     "a layer of one's own": lambda: model(OwnRNN(V, H)),
     "a normalised output layer": changed(lambda net: parametrizations.weight_norm(net.linear)),
     "normalised recurrent weights": changed(lambda net: parametrizations.weight_norm(net.rnn, "weight_hh_l0")),
@@ -212,22 +195,19 @@ def dual(X):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch's own forward mode still uses it
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda layer, X: layer.double()(X.double()),
-        lambda layer, X: layer.bfloat16()(X.bfloat16()),
-        lambda layer, X: nn.RNN(V, H, batch_first=True)(X),
-        lambda layer, X: layer(nn.utils.rnn.pack_padded_sequence(X, [4, 3])),
-        lambda layer, X: torch.no_grad()(layer)(X),
-        lambda layer, X: layer.requires_grad_(False)(X),
-        lambda layer, X: torch.autocast("cpu")(layer)(X),
-        lambda layer, X: torch.func.grad(lambda X: layer(X)[0].sum())(X),
-        lambda layer, X: torch.autograd.forward_ad.dual_level()(lambda: layer(dual(X)))(),
-        lambda layer, X: layer.to("meta")(X.to("meta")),
-        lambda layer, X: layer(X[:, :0], torch.zeros(1, 0, H)),
-    ],
-)
+@pytest.mark.parametrize("call", [
+    lambda layer, X: layer.double()(X.double()),
+    lambda layer, X: layer.bfloat16()(X.bfloat16()),
+    lambda layer, X: nn.RNN(V, H, batch_first=True)(X),
+    lambda layer, X: layer(nn.utils.rnn.pack_padded_sequence(X, [4, 3])),
+    lambda layer, X: torch.no_grad()(layer)(X),
+    lambda layer, X: layer.requires_grad_(False)(X),
+    lambda layer, X: torch.autocast("cpu")(layer)(X),
+    lambda layer, X: torch.func.grad(lambda X: layer(X)[0].sum())(X),
+    lambda layer, X: torch.autograd.forward_ad.dual_level()(lambda: layer(dual(X)))(),
+    lambda layer, X: layer.to("meta")(X.to("meta")),
+    lambda layer, X: layer(X[:, :0], torch.zeros(1, 0, H)),
+])  # fmt: skip
 def test_other_calls_go_through_torch_s_own_layer(call, applied):
     with quick_layers():
         call(nn.RNN(V, H), torch.randn(4, 2, V))

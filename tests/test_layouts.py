@@ -61,16 +61,13 @@ def test_axis_orders_differ_in_strides_only():
     assert all(seconds > 0 for _, seconds in orders.values())
 
 
-@pytest.mark.parametrize(
-    ("layout", "transpose_labels", "baseline", "low", "high"),
-    [
-        ("transpose", True, "bigram", 0.5, 0.9),  # it learns more than pairs
-        ("batch_first", True, "bigram", 0.5, 0.9),
-        ("none", True, "bigram", 0.9, 1.2),
-        ("reshape", True, "unigram", 0.95, 1.1),
-        ("transpose", False, "unigram", 0.95, 1.1),
-    ],
-)
+@pytest.mark.parametrize(("layout", "transpose_labels", "baseline", "low", "high"), [
+    ("transpose", True, "bigram", 0.5, 0.9),  # it learns more than pairs
+    ("batch_first", True, "bigram", 0.5, 0.9),
+    ("none", True, "bigram", 0.9, 1.2),
+    ("reshape", True, "unigram", 0.95, 1.1),
+    ("transpose", False, "unigram", 0.95, 1.1),
+])  # fmt: skip
 def test_each_mistake_falls_to_its_baseline(story, layout, transpose_labels, baseline, low, high):
     training, held_out = layouts.train_layout(layout, *story, transpose_labels=transpose_labels)
     assert low < held_out / baselines(*story)[baseline] < high
