@@ -84,10 +84,8 @@ class Tanh(torch.autograd.Function):
                 ctx.blocks[outputs.shape] = torch.empty_like(outputs)
             deltas = argument_gradients(d_outputs, d_last, outputs, W_hh, out=ctx.blocks[outputs.shape])
             d_X, d_W_ih, d_bias = input_gradients(ctx, deltas, X, W_ih, tokens)
-            d_W_hh = deltas[1:].flatten(0, 1).t() @ outputs[:-1].flatten(
-                0, 1
-            )  # all steps but the first
-            d_W_hh.addmm_(deltas[0].t(), state)
+            later, before = deltas[1:].flatten(0, 1), outputs[:-1].flatten(0, 1)  # all steps but the first
+            d_W_hh = (later.t() @ before).addmm_(deltas[0].t(), state)
             d_state = deltas[0] @ W_hh if ctx.needs_input_grad[2] else None
             return None, d_X, d_state, d_W_ih, d_W_hh, *[None if b_ih is None else d_bias] * 2
 

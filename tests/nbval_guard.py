@@ -144,16 +144,8 @@ class NotebookEnd(pytest.Item):
         return self.path, None, f"{self.path.name}: after the last cell"
 
 
-def pytest_configure(config):
-    config.stash[_PATCH] = pytest.MonkeyPatch()
-    config.stash[_PATCH].setattr(nbval.plugin, "RunningKernel", WatchedKernel)
-
-
-def pytest_unconfigure(config):
-    config.stash[_PATCH].undo()
-
-
-_PATCH = pytest.StashKey[pytest.MonkeyPatch]()
+def pytest_configure():
+    nbval.plugin.RunningKernel = WatchedKernel
 
 
 @pytest.hookimpl(tryfirst=True)  # before -k deselects, so that the added tests can be deselected too

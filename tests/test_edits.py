@@ -103,13 +103,15 @@ def opened(**given):
 def test_an_edit_of_the_training_moves_train_and_the_lab(training, cell, before, after):
     recipes = {"book": (training.sgd, 1.0), "one cycle": (training.one_cycle, 0.01)}
     lab = opened(epochs=training.epochs, recipes=recipes)
-    recipe = training.one_cycle if cell == "train-s03" else None
-    lab.recipe.value = "one cycle" if recipe else "book"
-    was = trained(training, RNNModel, recipe), run_of(lab)
-    assert (trained(training, RNNModel, recipe), run_of(lab)) == was, "else any difference below proves nothing"
+    lab.recipe.value = "one cycle" if cell == "train-s03" else "book"
+
+    def results():
+        return trained(training, RNNModel, training.one_cycle if cell == "train-s03" else None), run_of(lab)
+
+    was = results()
+    assert results() == was, "else any difference below proves nothing"
     training.run(cell, before, after)
-    for old, new in zip(was, (trained(training, RNNModel, recipe), run_of(lab)), strict=True):
-        assert old != new
+    assert all(old != new for old, new in zip(was, results(), strict=True))
 
 
 @pytest.mark.parametrize(("cell", "before", "after", "sampling"), [

@@ -5,10 +5,9 @@ import itertools
 import re
 import threading
 
-import common  # noqa: F401 (one thread)
-import numpy as np
 import pytest
 import torch
+from common import assert_words_fit, spy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
@@ -121,16 +120,6 @@ def test_each_row_of_a_batch_has_its_own_source():
     assert [source.position for source in record.sources] == [row[-1] for row in record.inputs[0]]
 
 
-@both_ways
-def test_an_epoch_is_a_seed_and_looking_changes_no_random_number(cut):
-    before_looking = torch.get_rng_state()
-    first = corpus_ribbon(cut, 200, 3, 7, seed=1)
-    assert torch.equal(torch.get_rng_state(), before_looking)
-    torch.rand(1)
-    assert corpus_ribbon(cut, 200, 3, 7, seed=1) == first
-    assert corpus_ribbon(cut, 200, 3, 7, seed=2).inputs != first.inputs
-
-
 def test_overlaps_and_wrong_labels_are_found_where_they_are():
     assert corpus_ribbon(overlapping, 100, 2, 5, number=2).repeated == list(range(1, 10))
     assert corpus_ribbon(one_wrong_label, 100, 3, 5).wrong_labels == [(2, 2)]
@@ -186,14 +175,7 @@ def test_sizes_below_one_are_named(name):
 @pytest.fixture
 def said(monkeypatch):
     """All words on the pictures, with their places: (x, y, text)."""
-    texts, words = [], plots.network.Sketch.words
-
-    def listen(sketch, x, y, text, *args, **style):
-        texts.append((x, y, text))
-        words(sketch, x, y, text, *args, **style)
-
-    monkeypatch.setattr(plots.network.Sketch, "words", listen)
-    return texts
+    return spy(monkeypatch, plots.network.Sketch, "words", slice(1, 4))
 
 
 def draw(cut, size, *sizes):
@@ -249,8 +231,7 @@ def test_table_and_signs_are_those_of_the_record(said, cut):
 
 @both_ways
 def test_every_token_has_the_colour_of_its_window_and_unused_ones_none(cut, monkeypatch):
-    cells, box = [], plots.network.Sketch.box
-    monkeypatch.setattr(plots.network.Sketch, "box", lambda *args: cells.append(args[1:6]) or box(*args))
+    cells = spy(monkeypatch, plots.network.Sketch, "box", slice(1, 6))
     record, _ = draw(cut, 240, 4, 9, 0, 3)
     colours = [to_rgb(face) for _, _, width, height, face in cells if (width, height) == (14, 20)][:240]
     assert [place for place, colour in enumerate(colours) if colour == (1, 1, 1)] == record.unused
@@ -268,13 +249,7 @@ def test_every_token_has_the_colour_of_its_window_and_unused_ones_none(cut, monk
 ])  # fmt: skip
 def test_words_stay_inside_and_do_not_overlap(said, cut, size, sizes):
     _, picture = draw(cut, size, *sizes)
-    extents = np.array([path.get_extents().extents for path in picture.axes[0].collections[1].get_paths()])
-    left, top, right, bottom = extents.T
-    assert extents.min() >= 2
-    assert right.max() <= 918
-    assert bottom.max() <= 100 * picture.get_size_inches()[1] - 2
-    hidden = (left[:, None] < right) & (left < right[:, None]) & (top[:, None] < bottom) & (top < bottom[:, None])
-    assert [(said[i], said[j]) for i, j in np.argwhere(hidden) if i < j] == []
+    assert_words_fit(picture, said)
 
 
 def test_words_as_tokens_are_drawn_as_question_marks_and_another_text_is_refused(said):

@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 import torch
+from common import spy
 from torch import nn
 from torch.nn import functional as F
 
@@ -38,13 +39,6 @@ def only_layer(rnn_layer, vocab_size):
     net = RNNModel(rnn_layer, vocab_size)
     net.linear = nn.Identity()
     return net
-
-
-def spy(monkeypatch, owner, name, what):
-    """Return a list that grows by the arguments in this slice whenever the function is called."""
-    heard, function = [], getattr(owner, name)
-    monkeypatch.setattr(owner, name, lambda *args, **style: (heard.append(args[what]), function(*args, **style)))
-    return heard
 
 
 @pytest.fixture
