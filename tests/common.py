@@ -21,9 +21,8 @@ _PLACES = (corpora.cache_path(), Path(__file__).parents[2] / "shared" / "data" /
 BOOK = next((path for path in _PLACES if corpora._is_book(path)), None)
 
 needs_book = pytest.mark.skipif(BOOK is None, reason="The Time Machine is not on this machine")
-both_texts = pytest.mark.parametrize(
-    "path", [pytest.param(STORY, id="story"), pytest.param(BOOK, id="time_machine", marks=needs_book)]
-)
+TEXTS = [pytest.param(STORY, id="story"), pytest.param(BOOK, id="time_machine", marks=needs_book)]
+both_texts = pytest.mark.parametrize("path", TEXTS)
 
 
 @functools.cache

@@ -156,12 +156,11 @@ def test_a_text_without_a_window_is_refused():
 # What training brings and breaks, on both texts: each judge must say yes to the measurement and no to its control
 
 
-@pytest.fixture(scope="module", params=["story", pytest.param("time_machine", marks=common.needs_book)])
+@pytest.fixture(scope="module", params=common.TEXTS)
 def trained(request):
     """A model after about 50 epochs of the book's recipe, near its best on held-out text; its text in three parts."""
-    corpus = "story" if request.param == "story" else str(common.BOOK)
     torch.manual_seed(0)
-    train_iter, vocab = load_data_time_machine(32, 35, corpus=corpus)
+    train_iter, vocab = load_data_time_machine(32, 35, corpus=request.param)
     net = RNNModel(nn.RNN(len(vocab), 256), len(vocab))
     optimizer = torch.optim.SGD(net.parameters(), 1)
     for _ in range(50):

@@ -86,13 +86,6 @@ def model(layer=None):
     return RNNModel(nn.RNN(V, H) if layer is None else layer, V)
 
 
-def with_own_forward():
-    net = model()
-    plain = net.forward
-    net.forward = lambda X, state: (F.dropout(plain(X, state)[0], 0.5), plain(X, state)[1])
-    return net
-
-
 class OwnForward(RNNModel):
     """Vectors that learn, or something done to the hidden states before they are scored."""
 
@@ -104,18 +97,6 @@ class OwnForward(RNNModel):
         X = self.embedding(inputs.T) if self.embedding else F.one_hot(inputs.T, self.vocab_size).float()
         hiddens, state = self.rnn(X, state)
         return self.linear(self.change(hiddens).flatten(0, 1)), state
-
-
-class LearntState(RNNModel):
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.first = nn.Parameter(torch.randn(1, 1, H))
-
-    def begin_state(self, device, batch_size=1):
-        return self.first.expand(-1, batch_size, -1)
-
-    def forward(self, inputs, state):
-        return super().forward(inputs, state + 0.1 * self.first)  # the loop detaches the state
 
 
 class Scaled(nn.Linear):
@@ -140,6 +121,17 @@ def changed(change, layer=None):
     return build
 
 
+def give_a_forward(net):
+    plain = net.forward
+    net.forward = lambda X, state: (F.dropout(plain(X, state)[0], 0.5), plain(X, state)[1])
+
+
+def learn_the_first_state(net):
+    plain, net.first = net.forward, nn.Parameter(torch.randn(1, 1, H))
+    net.begin_state = lambda device, batch_size: net.first.expand(-1, batch_size, -1)
+    net.forward = lambda X, state: plain(X, state + 0.1 * net.first)  # the loop detaches the state
+
+
 def tie(net):
     net.rnn.weight_ih_l0 = nn.Parameter(torch.randn(H, V))
     net.linear.weight = nn.Parameter(net.rnn.weight_ih_l0.detach().T.clone())
@@ -151,9 +143,9 @@ def hook_the_layer(net):
 
 
 VARIANTS = {
-    "forward of the instance": with_own_forward,
+    "forward of the instance": changed(give_a_forward),
     "forward with dropout": lambda: OwnForward(nn.RNN(V, H), V, change=F.dropout),
-    "own begin_state": lambda: LearntState(nn.RNN(V, H), V),
+    "own begin_state": changed(learn_the_first_state),
     "inputs that learn": lambda: OwnForward(nn.RNN(V, H), V, embedding=nn.Embedding(V, V)),
     "outputs changed in place": lambda: OwnForward(nn.RNN(V, H), V, change=torch.relu_),
     "a layer of one's own": lambda: model(OwnRNN(V, H)),

@@ -3,7 +3,6 @@
 All notebooks of this file run in one pytest of their own, in a copy of the project's pytest configuration.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbval_guard import student_environment
 
 ROOT = Path(__file__).parents[1]
 PRINTED_1 = [new_output("stream", name="stdout", text="1\n")]
@@ -127,8 +127,7 @@ def results(tmp_path_factory):
     for name, cells in NOTEBOOKS.items():
         write_notebook(folder / "notebooks" / f"{name}.ipynb", cells)
     command = [sys.executable, "-m", "pytest", "--nbval-cell-timeout=10", "--junitxml=results.xml", "--color=no"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    ran = subprocess.run(command, cwd=folder, env=student_environment(), capture_output=True, text=True, timeout=300)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     found = {}
     for case in ET.parse(folder / "results.xml").iter("testcase"):

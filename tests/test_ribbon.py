@@ -324,14 +324,6 @@ def test_lab_refuses_a_text_that_it_cannot_draw_at_first():
         CorpusRibbon(TAUGHT, TEXT[:30])
 
 
-def test_the_readers_own_function_is_run_once_for_each_picture():
-    calls = []
-    own = changed("own", lambda X, Y, size: calls.append(tuple(X.shape)) or (X, Y))
-    lab = CorpusRibbon({"own": own}, TEXT[:100], num_steps=20)  # one batch
-    lab.num_steps.value = 15
-    assert calls == [(4, 20), (4, 15)]
-
-
 def test_a_change_in_another_thread_while_the_batch_slider_is_moved_is_drawn_next(lab, monkeypatch):
     """JupyterLab delivers callbacks in a second thread: only the drawing thread's own move draws nothing."""
     lab.batch.value = 6
