@@ -12,6 +12,7 @@ Dimensions: T time steps, B batch size, V size of an input, H hidden units.
 import functools
 import math
 import time
+import timeit
 
 import numpy
 import torch
@@ -184,10 +185,7 @@ def first_by_far(functions, repeats=7, calls=5):
     """The number of the quickest function; another one than the first only if it is `MARGIN` times as quick."""
     seconds = [math.inf] * len(functions)
     for _ in range(repeats):  # in turn, so that a disturbance hits all of them
-        for number, function in enumerate(functions):
-            start = time.perf_counter()
-            for _ in range(calls):
-                function()
-            seconds[number] = min(seconds[number], time.perf_counter() - start)
+        taken = [timeit.timeit(function, timer=time.perf_counter, number=calls) for function in functions]
+        seconds = [*map(min, seconds, taken)]
     best = seconds.index(min(seconds))
     return best if seconds[0] > MARGIN * seconds[best] else 0

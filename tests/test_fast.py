@@ -2,9 +2,9 @@
 
 import threading
 
-import common  # noqa: F401 (one thread)
 import pytest
 import torch
+from common import spy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -24,10 +24,8 @@ def tokens(count=121):
 
 @pytest.fixture
 def applied(monkeypatch):
-    """Counts the calls of the quicker way."""
-    calls, forward = [], Tanh.forward
-    monkeypatch.setattr(Tanh, "forward", staticmethod(lambda *args: (calls.append(1), forward(*args))[1]))
-    return calls
+    """A list that grows with every call of the quicker way."""
+    return spy(monkeypatch, Tanh, "forward", slice(0))
 
 
 # The gradient, held against finite differences in double precision
@@ -207,8 +205,7 @@ def test_other_calls_go_through_torch_s_own_layer(call, applied):
 
 
 def test_the_reader_s_patch_of_the_layer_class_is_called(monkeypatch):
-    seen, forward = [], nn.RNN.forward
-    monkeypatch.setattr(nn.RNN, "forward", lambda *args: (seen.append(1), forward(*args))[1])
+    seen = spy(monkeypatch, nn.RNN, "forward")
     assert_trains_alike(model)
     assert len(seen) == 2 * 2 * len(SeqDataLoader(tokens(), 3, 8))
 

@@ -8,7 +8,7 @@ import types
 import ipywidgets
 import pytest
 import torch
-from common import STORY
+from common import STORY, spy
 from torch import nn
 
 from course_utils import RNNModel, plots
@@ -74,18 +74,6 @@ PICTURES |= {"training": lambda: TrainingLab(corpus=STORY, device="cpu")}
 every_lab = pytest.mark.parametrize("name", LABS)
 
 
-def draws(lab):
-    """A list that grows with every picture that is drawn from now on."""
-    drawn, draw = [], lab.draw
-
-    def counting():
-        drawn.append(draw())
-        return drawn[-1]
-
-    lab.draw = counting
-    return drawn
-
-
 def others(control):
     """Other values of a control, the last one its own: a switch has both, a slider its far end, a choice all."""
     value = control.value
@@ -99,9 +87,9 @@ def others(control):
 
 
 @every_lab
-def test_each_move_of_each_control_draws_one_new_picture(name):
+def test_each_move_of_each_control_draws_one_new_picture(name, monkeypatch):
     lab = PICTURES[name]()
-    drawn = draws(lab)
+    drawn = spy(monkeypatch, lab, "draw")
     for control_name, control in lab.controls.items():
         for value in others(control):
             shown = lab.picture.value

@@ -18,7 +18,6 @@ from course_utils.plots.network import Sketch
 from course_utils.widgets.microscope import TensorMicroscope
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS)
-every_size = pytest.mark.parametrize(("B", "T"), [(2, 5), (3, 7), (4, 4), (1, 4), (3, 1), (1, 1)])
 
 
 def make_read(vocab_size, cell=nn.RNN, **options):
@@ -71,7 +70,7 @@ def changed_outputs(read, X, vocab, layout):
 
 
 @every_layout
-@every_size
+@pytest.mark.parametrize(("B", "T"), [(2, 5), (3, 7), (4, 4), (1, 4), (3, 1), (1, 1)])
 @pytest.mark.parametrize(("cell", "options"), [
     (nn.RNN, {}), (nn.GRU, {}), (nn.LSTM, {}), (nn.RNN, {"bidirectional": True}), (nn.GRU, {"num_layers": 2}),
 ])  # fmt: skip

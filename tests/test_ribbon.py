@@ -264,16 +264,11 @@ def test_words_as_tokens_are_drawn_as_question_marks_and_another_text_is_refused
 
 
 @pytest.fixture
-def lab():
-    class CountingRibbon(CorpusRibbon):
-        draws = 0
-
-        def draw(self):
-            self.draws += 1
-            return super().draw()
-
-    lab = CountingRibbon(TAUGHT, TEXT[:240])
-    lab.batch.value, lab.draws = 2, 0
+def lab(monkeypatch):
+    """A lab whose list `drawn` grows with every picture."""
+    lab = CorpusRibbon(TAUGHT, TEXT[:240])
+    lab.batch.value = 2
+    lab.drawn = spy(monkeypatch, lab, "draw")
     return lab
 
 
@@ -293,7 +288,7 @@ def test_every_change_draws_one_picture_of_the_new_record(lab, name, values):
         getattr(lab, name).value = value
         assert lab.record == shown(lab) != record
         assert lab.picture.value == plots.ribbon_picture(lab.record, TEXT[:240]).png()
-        assert (lab.draws, lab.batch.max) == (count, lab.record.num_batches)
+        assert (len(lab.drawn), lab.batch.max) == (count, lab.record.num_batches)
 
 
 def test_batch_slider_ends_at_the_last_batch_and_takes_its_value_along(lab):
@@ -301,7 +296,7 @@ def test_batch_slider_ends_at_the_last_batch_and_takes_its_value_along(lab):
     lab.batch.value = 6
     for draws, (num_steps, batch, last) in enumerate([(20, 2, 2), (40, 1, 1), (9, 1, 6)], start=2):
         lab.num_steps.value = num_steps
-        assert (lab.batch.value, lab.batch.max, lab.record.number, lab.draws) == (batch, last, batch, draws)
+        assert (lab.batch.value, lab.batch.max, lab.record.number, len(lab.drawn)) == (batch, last, batch, draws)
 
 
 @pytest.mark.parametrize("sampling", TAUGHT)
@@ -340,4 +335,4 @@ def test_a_change_in_another_thread_while_the_batch_slider_is_moved_is_drawn_nex
     lab.batch_size.value = 8
     waiting[0].join(60)
     assert (lab.record, lab.batch.value) == (shown(lab), 3)
-    assert lab.draws == 3
+    assert len(lab.drawn) == 3

@@ -8,7 +8,7 @@ import common
 import numpy as np
 import pytest
 import torch
-from common import CELLS
+from common import CELLS, spy
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -203,8 +203,7 @@ def run(net, num_epochs, every=10, **kwargs):
 
 def test_recipe_and_epoch_are_found_by_name_when_the_training_runs(monkeypatch):
     """So a notebook's own `sgd` or `train_epoch`, defined again, counts in `epochs` without another word."""
-    net, used = model(), []
-    monkeypatch.setattr(training, "sgd", lambda *arguments: used.append(arguments[1:]) or sgd(*arguments))
+    net, used = model(), spy(monkeypatch, training, "sgd", slice(1, None))
     run(net, 2)
     assert used == [(0.5, 2 * len(loader()))]
     before = weights(net)

@@ -66,12 +66,9 @@ def _draw_rows(axes, values, rows, colours, low, high):
 
 
 def _draw_letters(axes, tokens, y, size):
-    """One letter at each of the places (0, y), (1, y), ...: a single artist, ten times faster than a text for each.
-
-    A token longer than one letter becomes a question mark.
-    """
+    """One letter at each of the places (0, y), (1, y), ...: a single artist, ten times faster than a text for each."""
     scale = Affine2D().translate(-30, -28).scale(size / 7200) + axes.figure.dpi_scale_trans  # at any resolution
-    letters = [visible(token) if len(token) == 1 else "?" for token in tokens]
+    letters = [visible(token) if len(token) == 1 else "?" for token in tokens]  # one letter has room
     paths, places = [outlines(letter, "monospace", "normal")[0] for letter in letters], [*enumerate([y] * len(tokens))]
     letters = PathCollection(paths, offsets=places, offset_transform=axes.transData, color="black", linewidth=0)
     letters.set(transform=scale, clip_on=False, snap=False)
