@@ -34,13 +34,6 @@ class ForgetsLayer(RNNModel):
         return inputs, state
 
 
-def only_layer(rnn_layer, vocab_size):
-    """A model without anything to learn after the layer."""
-    net = RNNModel(rnn_layer, vocab_size)
-    net.linear = nn.Identity()
-    return net
-
-
 @pytest.fixture
 def said(monkeypatch):
     """The words on the pictures, in the order in which they were drawn."""
@@ -142,6 +135,11 @@ def test_picture_marks_axes_and_meetings_that_are_not_as_they_should_be(said):
 
 
 def test_a_model_without_further_weights_can_be_drawn(said):
+    def only_layer(rnn_layer, vocab_size):
+        net = RNNModel(rnn_layer, vocab_size)
+        net.linear = nn.Identity()
+        return net
+
     plots.shape_picture(layer_shapes(only_layer, T, B, V, H))
     assert "after the layer" not in said
 

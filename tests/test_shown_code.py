@@ -58,9 +58,7 @@ def problems(name, modules, notebooks):
         places = ", ".join(where for where, _ in copies)
         found.append(f"{name} stands in {len(copies)} cells ({places}); show it once and import it elsewhere")
     if not copies and not name.startswith("check_"):  # these only word the error messages
-        found.append(
-            f"{name} of {place} stands in no notebook; give it a cell of its own, or move it to another module"
-        )
+        found.append(f"{name} of {place} stands in no notebook; give it a cell, or move it to another module")
     return found
 
 
