@@ -1,5 +1,6 @@
 """How the notebooks are stored and written: what a reader on GitHub sees, before anything runs."""
 
+import ast
 import itertools
 import re
 import statistics
@@ -131,6 +132,15 @@ def checks_only_what_it_stores(notebook, folder):
             yield f"Cell {number} is tagged nbval-check-output, but has no text to compare"
 
 
+def says_what_its_checks_compare(notebook, folder):
+    """A check that fails is a finding of a reader who may have changed something; a bare AssertionError is none."""
+    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    for number, cell in enumerate(code(notebook)):
+        for node in ast.walk(compile(cell.source, "<cell>", "exec", flags)):
+            if isinstance(node, ast.Assert) and node.msg is None:
+                yield f"Cell {number} does not say what it checks: {ast.unparse(node)}"
+
+
 def has_living_links(notebook, folder):
     for cell in markdown(notebook):
         for link in re.findall(r"\]\(([^()\s]+)(?:\s+\"[^\"]*\")?\)|(?:src|href)=\"([^\"]+)\"", cell.source):
@@ -226,6 +236,7 @@ BREAKS = [
     (shows_something_beside_every_widget, lambda nb: nb.cells[2].outputs[0].data.pop("image/png")),
     (checks_only_what_it_stores, put(1, outputs=[])),
     (checks_only_what_it_stores, lambda nb: nb.cells[1].metadata.update(tags=["nbval-chek-output"])),
+    (says_what_its_checks_compare, put(1, source="for x in X:\n    assert x > 0")),
     (has_living_links, text("# Title", "# [gone](gone.ipynb)")),
     (has_living_links, text("# Title", '# <img src="gone.png">')),
     (opens_with_title_time_and_prerequisites, text("# Title", "Title")),
