@@ -163,15 +163,10 @@ def each(rule):
 def one_of(*names):
     def rule(name, value):
         if not (isinstance(value, str) and value in names):
-            refuse(name, value, _listed(names))
+            refuse(name, value, ", ".join(f'"{each}"' for each in names[:-1]) + f' or "{names[-1]}"')
         return value
 
     return rule
-
-
-def _listed(names):
-    *most, last = (f'"{name}"' for name in names)
-    return f"{', '.join(most)} or {last}"
 
 
 def kind(fits, limit):
@@ -251,7 +246,8 @@ def model(name, value):
         raise ValueError(f'{name} has weights on the device "meta", which holds no numbers; build it on "cpu"')
     if _is_the_courses(value):
         layer_fits({"self": value, "rnn_layer": value.rnn, "vocab_size": value.vocab_size})
-        _raise_if(_wrong_precision(value))
+        if wrong := _wrong_precision(value):
+            raise ValueError(wrong)
     return value
 
 
@@ -259,33 +255,15 @@ def _is_the_courses(net):
     return type(net).forward.__module__ == "course_utils.models"  # not so where a subclass has a forward of its own
 
 
-def _raise_if(reason):
-    if reason:
-        raise ValueError(reason)
-
-
 def _wrong_precision(net):
     wrong = {weight.dtype for weight in net.parameters()} - {torch.float32}
     return f"the model has weights of {wrong.pop()}, but reads torch.float32; call net.float()" if wrong else None
 
 
-def vocabulary(name, value):
-    if not all(hasattr(value, needed) for needed in ("__len__", "__getitem__", "token_to_idx", "to_tokens")):
-        refuse(name, value, "a Vocab, as load_data_time_machine returns it")
-    return value
-
-
 def batches(name, value):
     """What `load_data_time_machine` returns, or the like."""
-    if isinstance(value, type) or not (hasattr(value, "carries_state") and hasattr(value, "__iter__")):
+    if not _has("carries_state", "__iter__")(value):
         raise ValueError(f"{name} does not say whether it carries_state; load it with load_data_time_machine")
-    return value
-
-
-def text(name, value):
-    """A string, or a list of strings."""
-    if not isinstance(value, str) and not (isinstance(value, list | tuple) and all(map(_is_text, value))):
-        refuse(name, value, "a text")
     return value
 
 
@@ -293,22 +271,21 @@ def _is_text(value):
     return isinstance(value, str)
 
 
-def recipe(name, value):
-    if not callable(value) or (isinstance(value, type) and issubclass(value, torch.optim.Optimizer)):
-        refuse(name, value, "a function (net, lr, num_updates) such as training.sgd or training.one_cycle")
-    return value
+def _has(*names):
+    return lambda value: not isinstance(value, type) and all(hasattr(value, name) for name in names)
 
 
-def optimizer(name, value):
-    """What a recipe returned."""
-    if isinstance(value, type) or not all(callable(getattr(value, needed, None)) for needed in ("zero_grad", "step")):
-        refuse(name, value, "an optimiser: let the recipe return one, such as torch.optim.SGD(net.parameters(), lr)")
-    return value
+def _is_recipe(value):
+    return callable(value) and not (isinstance(value, type) and issubclass(value, torch.optim.Optimizer))
 
 
 function = kind(callable, "a function or a class")
 flag = kind(lambda value: isinstance(value, bool), "True or False")
 string = kind(_is_text, "a text")
+text = kind(lambda value: _is_text(value) or (isinstance(value, list | tuple) and all(map(_is_text, value))), "a text")
+vocabulary = kind(_has("__len__", "__getitem__", "to_tokens"), "a Vocab, as load_data_time_machine returns it")
+recipe = kind(_is_recipe, "a function (net, lr, num_updates) such as training.sgd or training.one_cycle")
+optimizer = kind(_has("zero_grad", "step"), "an optimiser: let the recipe return torch.optim.SGD(net.parameters(), lr)")
 several = kind(lambda value: hasattr(value, "__iter__") and not isinstance(value, dict | bytes | torch.Tensor),
                "a list of tokens, or a text whose characters are the tokens")  # fmt: skip
 generator = kind(lambda value: isinstance(value, torch.Generator) and value.device.type == "cpu",
@@ -321,7 +298,8 @@ functions = kind(lambda value: isinstance(value, dict) and value and all(map(cal
 RULES = {name: rule for rule, names in [
     (whole(), "batch_size num_steps vocab_size input_size num_layers num_tokens tokens_per_update num_prefixes"),
     (whole(), "first every number repeats updates outputs draws rows following"),
-    (whole(0), "num_epochs seed look_back i b t"),
+    (whole(0), "num_epochs look_back i b t"),
+    (whole(0, 2**63 - 1), "seed"),
     (whole(2), "row_length prefix_length"),
     (whole(1, 1_000), "num_lags"),
     (whole(1, 10_000), "num_hiddens"),
@@ -376,11 +354,9 @@ def gradients_on(arguments):
 
 def fits_memory(arguments, most=10**8):
     """The largest tensor of a run must not be beyond all measure."""
-    batch_size, num_steps, *widths = (
-        arguments[name] for name in ("batch_size", "num_steps", "vocab_size", "num_hiddens")
-    )
-    if batch_size * num_steps * max(widths) > most:
-        raise ValueError(f"{batch_size} × {num_steps} × {max(widths)} numbers are too many; keep them below {most:,}")
+    B, T, V, H = (arguments[name] for name in ("batch_size", "num_steps", "vocab_size", "num_hiddens"))
+    if B * T * max(V, H) > most:
+        raise ValueError(f"{B} × {T} × {max(V, H)} numbers are too many; choose sizes with less than {most:,}")
 
 
 def long_enough(arguments):
@@ -427,6 +403,8 @@ def does_not_fit(net, inputs, state):
         expected = net.begin_state(inputs.device, batch_size=len(inputs))
     except ValueError as error:
         return str(error)
+    except (AttributeError, RuntimeError, TypeError):  # a layer of the reader's, which has its own words
+        return None
     shapes = [_shapes(each) for each in (state, expected)]
     if shapes[0] != shapes[1]:
         return f"state is {shapes[0]}, for these inputs it must be {shapes[1]}; begin_state makes a first one"
@@ -466,18 +444,23 @@ def windows_fit(arguments, sampling=None):
 @checked(same_vocabulary)
 def check_prediction(prefix, num_preds, net, vocab, temperature, top_k):
     """Raise ValueError with one clear sentence for anything `predict` cannot do."""
-    if not prefix:
+    split, join = getattr(vocab, "split", list), getattr(vocab, "join", "".join)
+    tokens = split(prefix)
+    if not tokens:
         raise ValueError("the prefix is empty; give at least one character to start from")
-    unknown = sorted(set(prefix) - set(vocab.token_to_idx))
+    unknown = sorted({token for token in tokens if vocab.to_tokens(vocab[token]) != token})
     if unknown:
-        known = "".join(sorted(token for token in vocab.token_to_idx if len(token) == 1))
-        raise ValueError(f"the prefix has characters that the vocabulary does not know, {unknown}; it knows {known!r}")
+        known = join(sorted({*vocab.to_tokens([*range(len(vocab))])} - {"<unk>"}))
+        raise ValueError(
+            f"the prefix has {getattr(vocab, 'kind', 'characters')} that the vocabulary does not know, {unknown}; "
+            f"it knows {known[:80]!r}" + " and more" * (len(known) > 80)
+        )
     if getattr(net, "num_directions", 1) == 2:
         raise ValueError("a bidirectional model cannot predict: it reads the text to the right, not written yet")
 
 
 @checked(same_vocabulary, trainable)
-def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix=None):
+def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix):
     """Raise ValueError with one clear sentence for anything that cannot be trained."""
     missing = [name for name in ("__len__", "batch_size", "num_steps", "held_out") if not hasattr(train_iter, name)]
     if missing or not len(train_iter):
@@ -486,7 +469,7 @@ def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix
     for name in ("corpus", "held_out"):
         values = getattr(train_iter, name, None)
         known_tokens({"vocab": vocab, "tokens": values if isinstance(values, torch.Tensor) else None})
-    if prefix is not None and getattr(net, "num_directions", 1) == 1:
+    if getattr(net, "num_directions", 1) == 1:
         check_prediction(prefix, 0, net, vocab, 0.0, None)
 
 
