@@ -262,6 +262,8 @@ def is_ours(error):
 
     The last frame alone does not tell: what is written in C has none.
     """
+    if isinstance(error, Hang):
+        return False
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     last = error.__traceback__
     while last.tb_next:
@@ -360,7 +362,7 @@ def test_small_numbers_of_numpy_do_not_overflow():
 
 
 def test_a_sentence_from_inside_a_library_is_not_ours_and_a_hang_is_seen(monkeypatch):
-    assert not is_ours(attempt(lambda: torch.zeros(2).reshape(3), {}))
+    assert not is_ours(attempt(torch.arange, {"end": "x"}))
     assert not is_ours(attempt(inspect.unwrap(prediction.distribution), {"logits": [1.0]}))
     monkeypatch.setitem(globals(), "SECONDS", 1)
     assert isinstance(attempt(lambda: collections.deque(itertools.count(), maxlen=0), {}), Hang)
