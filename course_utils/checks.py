@@ -34,7 +34,7 @@ def checked(*together, **own):
         @functools.wraps(function)
         def call(*args, **kwargs):
             __tracebackhide__ = True  # IPython leaves these frames out: the reader's line counts
-            given = _bound(function, signature, args, kwargs)
+            given = bound(function, signature, args, kwargs)
             try:
                 _hold_to(RULES | own, given.arguments)
                 everything = inspect.BoundArguments(signature, given.arguments.copy())
@@ -50,7 +50,8 @@ def checked(*together, **own):
     return hold
 
 
-def _bound(function, signature, args, kwargs):
+def bound(function, signature, args, kwargs):
+    """Bind the arguments, or say in one sentence which are missing or unheard of."""
     try:
         return signature.bind(*args, **kwargs)
     except TypeError as error:
@@ -62,7 +63,7 @@ def _hold_to(rules, arguments):
     for name, value in arguments.items():
         if name in rules:
             arguments[name] = rules[name](name, value)
-        elif name in ("options", "setting", "weights"):  # more arguments by name
+        elif name in ("setting", "weights"):  # more arguments by name
             _hold_to(rules, value)
 
 
@@ -81,7 +82,7 @@ def explained(sentence):
             try:
                 return function(*args, **kwargs)
             except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
-                given = _bound(function, signature, args, kwargs)
+                given = bound(function, signature, args, kwargs)
                 reason = sentence(*given.args, **given.kwargs)
                 if reason is None:
                     raise

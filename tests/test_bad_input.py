@@ -264,15 +264,17 @@ def is_ours(error):
     """
     if isinstance(error, Hang):
         return False
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     last = error.__traceback__
     while last.tb_next:
         last = last.tb_next
-    if frame.f_code.co_filename == __file__ and frame.f_code.co_name in ("forward", "<lambda>"):
+    if any(
+        frame.f_code.co_filename == __file__ and frame.f_code.co_name in ("forward", "<lambda>") for frame in frames
+    ):
         return True
-    on_purpose = dis.opname[frame.f_code.co_code[last.tb_lasti]] == "RAISE_VARARGS"
+    on_purpose = dis.opname[frames[-1].f_code.co_code[last.tb_lasti]] == "RAISE_VARARGS"
     one_line = isinstance(error, ValueError | TypeError | OSError | FloatingPointError) and "\n" not in str(error)
-    return on_purpose and one_line and 20 < len(str(error)) < 500 and frame.f_code.co_filename.startswith(HOME)
+    return on_purpose and one_line and 20 < len(str(error)) < 500 and frames[-1].f_code.co_filename.startswith(HOME)
 
 
 def state(arguments):
@@ -347,7 +349,7 @@ def without_gradients():
     (lambda: net()(X, torch.zeros(1, 3, 4)), "state is (1, 3, 4), for these inputs it must be (1, 2, 4)"),
     (lambda: loaders.load_data_time_machine(2, 3, corpus=None), 'corpus is None; it must be "auto", "time_machine"'),
     (lambda: VOCAB.to_tokens([1, 99]), "it must be a whole number from 0 to 27"),
-    (lambda: FunctionLab(picture, layout=int_slider("T", 5, 1, 9)), "a control is named 'layout'"),
+    (lambda: FunctionLab(lambda layout: layout, layout=int_slider("T", 5, 1, 9)), "a control is named 'layout'"),
     (lambda: Guess("q", "How many?", (3, 1)), "options is (3, 1); it must be a list of answers, or (low, high)"),
 ])  # fmt: skip
 def test_one_sentence_says_it(call, words):

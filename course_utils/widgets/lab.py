@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import html
+import inspect
 import itertools
 import sys
 import threading
@@ -10,7 +11,7 @@ import traceback
 
 import ipywidgets
 
-from course_utils.checks import checked, shown
+from course_utils.checks import bound, checked, shown
 from course_utils.plots import VERMILION
 
 DPI = {False: 100, True: 150}  # of the picture, by the presenter switch
@@ -118,6 +119,7 @@ class FunctionLab(Lab):
 
     @checked()
     def __init__(self, function, **controls):
+        bound(function, inspect.signature(function), (), controls)
         self.function = Latest(function)
         super().__init__(controls)
 
