@@ -3,6 +3,9 @@
 Dimensions: T time steps (`num_steps`), B batch size.
 """
 
+import collections
+import re
+import unicodedata
 from numbers import Integral
 
 import torch
@@ -11,6 +14,47 @@ from course_utils import corpora
 from course_utils.text import Vocab, seq_data_iter_random, seq_data_iter_sequential, tokenize
 
 HELD_OUT_SHARE = 10  # the last tenth of every text is never trained on
+CLOSING, OPENING, BOTH = (
+    r""",.;:!?…%)\]}”’»""",
+    r"(\[{“‘«„¿¡",
+    "、。，；：？！「」『』（）《》",
+)  # punctuation, by its spaces
+_MARK = rf"[{CLOSING}{OPENING}{BOTH}\"'—–]"
+_WORDS = re.compile(rf"(?:(?<=\w)['’-](?=\w)|(?!{_MARK})\S)+|{_MARK}")  # a mark is a token of its own
+_NO_SPACE = re.compile(rf" (?=[{CLOSING}{BOTH}])|(?<=[{OPENING}{BOTH}]) ")
+KINDS = ("letters", "characters", "words")
+
+
+def split(text, kind):
+    """Return a text's tokens: "letters" as in the book, "characters" as they stand, or "words" and punctuation marks."""
+    if kind == "letters":
+        return tokenize(text)
+    text = unicodedata.normalize("NFC", text)  # one character for é, however it is written
+    return list(text) if kind == "characters" else _WORDS.findall(text)
+
+
+class TextVocab(Vocab):
+    """A `Vocab` that knows what its tokens are: a prefix is split, and a sample joined, as the text was.
+
+    Args:
+        tokens: a text's tokens; `TextVocab(vocab.idx_to_token[1:], vocab.kind, vocab.prefix)` is the same once more.
+        kind: "letters", "characters" or "words".
+        prefix: where samples start if nothing else is asked for.
+        least: a token seen fewer times is unknown.
+    """
+
+    def __init__(self, tokens, kind="letters", prefix="time traveller", least=1):
+        tokens, counts = list(tokens), collections.Counter(tokens)
+        super().__init__(token for token in tokens if counts[token] >= least)
+        self.kind, self.prefix = kind, prefix
+
+    def split(self, text):
+        """Return the tokens of a short text, with nothing left out that the vocabulary does not know."""
+        return list(text) if self.kind == "letters" else split(text, self.kind)
+
+    def join(self, tokens):
+        """Return the text that the tokens make; words have a space between them, punctuation as it is usual."""
+        return _NO_SPACE.sub("", " ".join(tokens)) if self.kind == "words" else "".join(tokens)
 
 
 class SeqDataLoader:

@@ -6,7 +6,7 @@ import torch
 from common import both_texts
 
 from course_utils import d2l, load_corpus_time_machine, load_data_time_machine
-from course_utils.loaders import SeqDataLoader
+from course_utils.loaders import SeqDataLoader, TextVocab, split
 
 SAMPLINGS = ("sequential", "random")
 
@@ -155,3 +155,34 @@ def test_sequential_batches_are_views_of_the_corpus():
     train_iter = SeqDataLoader(torch.arange(50_000), 8, 10)
     whole = train_iter.corpus.untyped_storage().data_ptr()
     assert all(part.untyped_storage().data_ptr() == whole for batch in train_iter for part in batch)
+
+
+@pytest.mark.parametrize(("kind", "text", "tokens"), [
+    ("letters", "To... the", [*"to the"]),
+    ("characters", "Für\r “Zola”\n東京 e\u0301", [*"Für\r “Zola”\n東京 é"]),
+    ("words", "„Ça va?“ – don’t (ever), Jean-Luc!\n\nПривет, मित्र", [
+        "„", "Ça", "va", "?", "“", "–", "don’t", "(", "ever", ")", ",", "Jean-Luc", "!", "Привет", ",", "मित्र"]),
+    ("words", "疑是，地上。DNA", ["疑是", "，", "地上", "。", "DNA"]),
+])  # fmt: skip
+def test_a_text_is_split_by_kind(kind, text, tokens):
+    assert split(text, kind) == tokens
+
+
+@pytest.mark.parametrize(("kind", "text"), [
+    ("letters", "the time traveller "),
+    ("characters", "Für “Zola”\n東京 \t"),
+    ("words", "“Ça va?” he said (isn’t it); Jean-Luc! 疑是，地上。DNA"),
+])  # fmt: skip
+def test_a_vocabulary_splits_and_joins_as_its_text_was_and_is_rebuilt_from_its_list(kind, text):
+    vocab = TextVocab(split(text, kind), kind, prefix="ab")
+    assert vocab.join(vocab.to_tokens(vocab[vocab.split(text)])) == text
+    again = TextVocab(vocab.idx_to_token[1:], vocab.kind, vocab.prefix)
+    assert vars(again) == vars(vocab)
+
+
+def test_letters_of_a_prefix_are_not_cleaned_for_the_reader_is_to_hear_of_them():
+    assert TextVocab("time").split("Time! ") == [*"Time! "]
+
+
+def test_rare_tokens_are_unknown():
+    assert TextVocab("abacab", least=2).idx_to_token == ["<unk>", "a", "b"]
