@@ -190,8 +190,8 @@ def load_data_time_machine(batch_size, num_steps, sampling="sequential", max_tok
 def bits_per_character(perplexity, tokens_per_character):
     """Return log2(perplexity), the bits of a token, times the tokens of a character: comparable for any kind of tokens.
 
-    Where tokens are letters or characters it is log2(perplexity) itself. Knowing that a token is unknown is not knowing what
-    stands there: with a share of `<unk>` the number is too good.
+    Where tokens are letters or characters it is log2(perplexity) itself. Knowing that a token is unknown is not knowing
+    what stands there: with a share of `<unk>` the number is too good.
     """
     return math.log2(perplexity) * tokens_per_character
 

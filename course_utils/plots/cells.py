@@ -4,7 +4,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MultipleLocator
 
-from course_utils.plots.fonts import PLACEHOLDER, SENTENCE, families, visible
+from course_utils.plots.fonts import PLACEHOLDER, SENTENCE, drawable, families, visible
 from course_utils.plots.picture import GREY, VERMILION
 
 
@@ -22,7 +22,7 @@ def draw_cells(axes, colours, labels, title="", frame=None):
             if colour is not None:
                 boxes.append(Rectangle((j - 0.5, i - 0.5), 1, 1))
                 faces.append(colour)
-            shown = visible(text[:1]) + text[1:]
+            shown = visible(text[:1]) + drawable(text[1:])  # a line end there is layout
             if PLACEHOLDER in shown:
                 axes.figure.supxlabel(SENTENCE, fontsize=8)
             axes.text(j, i, shown, ha="center", va="center", fontsize=9, family=families(shown, "monospace"))

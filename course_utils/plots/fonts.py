@@ -6,8 +6,8 @@ import logging
 
 from matplotlib import font_manager
 
-PLACEHOLDER = "□"
-SENTENCE = f"{PLACEHOLDER} stands for a sign that no font of this machine has; Noto Sans CJK, once installed, has most."
+UNKNOWN, PLACEHOLDER = "<unk>", "□"
+SENTENCE = f"{PLACEHOLDER}: a sign that no font here has; Noto Sans CJK would have most"
 OWN = {"monospace": "DejaVu Sans Mono", "sans": "DejaVu Sans"}
 # Some fonts for Chinese exist in one weight that is not called normal, which matplotlib would say for each text anew
 logging.getLogger(font_manager.__name__).addFilter(lambda record: "Failed to find font weight" not in record.msg)
@@ -39,7 +39,9 @@ def drawable(text):
 
 
 def visible(text):
-    """Return a text whose spaces and line ends can be seen, drawable."""
+    """Return a token, drawable, whose spaces and line ends can be seen; a question mark for an unknown one."""
+    if text == UNKNOWN:
+        return "?"
     shown = {" ": "␣", "\n": "↵", "\t": "⇥"}
     signs = (shown.get(sign, "␣" if sign.isspace() else sign if sign.isprintable() else PLACEHOLDER) for sign in text)
     return drawable("".join(signs))

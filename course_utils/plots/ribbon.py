@@ -31,7 +31,7 @@ def ribbon_picture(record, characters):
     """
     if len(characters) != record.num_tokens:
         raise ValueError(f"the text has {len(characters)} characters; the ribbon is one of {record.num_tokens}")
-    letters = [visible(token if len(token) <= 3 else f"{token[:2]}…") for token in characters]
+    letters = [text if len(text) <= 3 else f"{text[:2]}…" for text in map(visible, characters)]
     sentences, colours = fault_sentences(record), _colours(record)
     lines, wanted = range(math.ceil(record.num_tokens / LETTERS)), {row[0] // LETTERS for row in record.batch}
     shown = sorted(sorted(lines, key=lambda line: (line not in wanted, line))[:LINES])

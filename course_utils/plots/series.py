@@ -5,7 +5,7 @@ import statistics
 
 from matplotlib.ticker import NullFormatter
 
-from course_utils.plots.fonts import drawable, families
+from course_utils.plots.fonts import drawable, families, visible
 from course_utils.plots.picture import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, Picture
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY, INK, PURPLE)
@@ -59,7 +59,8 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
         axes.plot(*zip(*pairs, strict=True), "--", color=colours.get(name, GREY), linewidth=1)
     words = list(dict.fromkeys(place for pairs in series.values() for place, _ in pairs if isinstance(place, str)))
     if words:
-        axes.set_xticks(range(len(words)), [*map(drawable, words)], family=families("".join(words)))
+        shown = [visible(word) if len(word) == 1 else drawable(word) for word in words]
+        axes.set_xticks(range(len(words)), shown, family=families("".join(shown)))
     axes.set(xlabel=x, ylabel=y, title=title)
     draw_marks(axes, baselines or {}, marks or {})
     draw_guess(axes, guess)

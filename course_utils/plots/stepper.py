@@ -11,8 +11,6 @@ from matplotlib.transforms import Affine2D
 from course_utils.plots.fonts import PLACEHOLDER, SENTENCE, families, visible
 from course_utils.plots.picture import BLUE, GREY, SKY, VERMILION, FixedPicture, tint
 
-UNKNOWN = "<unk>"  # drawn as a question mark
-
 
 def stepper_picture(snapshot):
     """Return a `Picture` of what may come next, and of the hidden states on the way to it.
@@ -36,7 +34,7 @@ def stepper_picture(snapshot):
     caption = "darker: more probable before it was read; moves the framed character more. Left of the line: the prefix."
     picture.text(0.115, 0.067, caption, fontsize=9, color=GREY)
     picture.text(0.115, 0.02, snapshot.loop, color=VERMILION, weight="bold")
-    if PLACEHOLDER in visible("".join([*snapshot.characters, *snapshot.candidates])):
+    if PLACEHOLDER in "".join(map(visible, [*snapshot.characters, *snapshot.candidates])):
         picture.text(0.99, 0.02, SENTENCE, fontsize=9, color=GREY, ha="right")
     return picture
 
@@ -90,13 +88,13 @@ def _draw_letters(axes, tokens, y, size):
 
 def _columns(tokens, most):
     """How many tokens have room: `most` of one letter, or a quarter of them where there are words."""
-    return max(most if all(len(token) == 1 or token == UNKNOWN for token in tokens) else most // 4, len(tokens))
+    return max(most // 4 if max(map(len, map(visible, tokens))) > 1 else most, len(tokens))
 
 
 @functools.lru_cache(maxsize=5_000)
 def _letter(token, size, room):
     """The outline of a token, made narrower where it is wider than its room in points."""
-    letter = "?" if token == UNKNOWN else visible(token)
+    letter = visible(token)
     path = TextPath((0, 0), letter, size=size, prop=FontProperties(family=families(letter, "monospace")))
     width = max(0.6 * size * len(letter), path.vertices[:, 0].max(initial=0))
     narrow = min(1, 0.9 * room / width)
