@@ -93,8 +93,8 @@ def _columns(tokens, most):
 
 @functools.lru_cache(maxsize=5_000)
 def _letter(token, size, room):
-    """The outline of a token, made narrower where it is wider than its room in points."""
-    letter = visible(token)
+    """The outline of a token, of a long one its beginning, made narrower where it is wider than its room in points."""
+    letter = visible(token if len(token) < 8 else f"{token[:6]}…")
     path = TextPath((0, 0), letter, size=size, prop=FontProperties(family=families(letter, "monospace")))
     width = max(0.6 * size * len(letter), path.vertices[:, 0].max(initial=0))
     narrow = min(1, 0.9 * room / width)
