@@ -1,4 +1,4 @@
-"""A reader's own text, in any script and with any kind of tokens, goes all the way: training, samples, labs, figures."""
+"""A reader's own text, in any script and with any kind of tokens, goes all the way: training, samples and labs."""
 
 import math
 import warnings
