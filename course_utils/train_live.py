@@ -11,6 +11,7 @@ from IPython.display import Image, display
 from course_utils import plots, training
 from course_utils.devices import ThreadWatch, describe
 from course_utils.fast import quick_layers
+from course_utils.loaders import bits_per_character, tokens_per_character
 
 SECONDS_BETWEEN_PICTURES = 0.7
 
@@ -36,7 +37,7 @@ class LivePlot:
             self.last_drawn = time.perf_counter()
 
 
-def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=None, prefix="time traveller",
+def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=None, prefix=None,
           every=10, recipe=None, epochs=training.epochs, fast=True):  # fmt: skip
     """Train `net` in place with clipped gradients, showing training and held-out perplexity live.
 
@@ -48,7 +49,7 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
         train_iter, vocab: what `load_data_time_machine` returned.
         lr: learning rate; the book's recipe uses 1, `training.one_cycle` does well with 0.01.
         history: the records of an earlier call, to be continued.
-        prefix: start of the sample that is written on the way.
+        prefix: start of the sample that is written on the way; None for one from the text.
         every: look at the held-out text and write a sample every so many epochs.
         recipe: None for the book's, `training.one_cycle`, or a function of yours with the arguments of `training.sgd`.
             A second call begins a new cycle.
@@ -66,6 +67,7 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
     history = [] if history is None else history
     first = history[-1].epoch + 1 if history else 1
     last = first + num_epochs - 1
+    prefix = opening(train_iter, vocab) if prefix is None else prefix
     run = epochs(net, train_iter, vocab, lr, num_epochs, device, recipe=recipe, prefix=prefix, every=every, first=first)
     live = LivePlot(counted(train_iter, vocab), last) if plot else None
     threads, start = ThreadWatch(device), time.perf_counter()
@@ -81,8 +83,17 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
     finally:
         if live:
             live.update(history, reached(history), now=True)
-    print(summary(history, device))
+    print(summary(history, device) + bits(history, train_iter, vocab))
     return history
+
+
+def opening(train_iter, vocab):
+    """Where samples start: as the vocabulary says, else as in the book, or as the text where this has other signs."""
+    prefix, split = getattr(vocab, "prefix", "time traveller"), getattr(vocab, "split", list)
+    if all(vocab.to_tokens(vocab[token]) == token for token in split(prefix)):
+        return prefix
+    text = train_iter.held_out if len(train_iter.held_out) else train_iter.corpus
+    return "".join(vocab.to_tokens(text[:14].tolist()))
 
 
 def progress(record, first, last, seconds):
@@ -107,6 +118,15 @@ def summary(history, device):
         return reached(history)
     speed = sorted(record.tokens_per_second for record in history)[len(history) // 2]
     return f"{reached(history)}\n{speed:,.0f} tokens/s on {describe(device)}"
+
+
+def bits(history, train_iter, vocab):
+    """A line with the held-out bits per character where tokens are words, to be compared with those of characters."""
+    looked = [record.held_out_perplexity for record in history if record.held_out_perplexity is not None]
+    if getattr(vocab, "kind", "") != "words" or not looked:
+        return ""
+    found = bits_per_character(looked[-1], tokens_per_character(train_iter.held_out, vocab))
+    return f"\n{found:.2f} bits per character of held-out text"
 
 
 def counted(train_iter, vocab):

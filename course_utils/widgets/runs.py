@@ -37,9 +37,10 @@ class Run:
 def samples(history):
     """The latest four samples as HTML, the newest on top and in full colour."""
     written = [record for record in history if record.sample is not None][-4:]
-    lines = [f"epoch {record.epoch:3}: {html.escape(record.sample)}" for record in reversed(written)]
+    shown = [(record.epoch, html.escape(record.sample).replace("\n", "↵")) for record in reversed(written)]
+    lines = [f"epoch {epoch:3}: {sample}" for epoch, sample in shown]
     older = "".join(f"\n<span style='color: {plots.GREY}'>{line}</span>" for line in lines[1:])
-    return f"<pre style='margin: 0'>{lines[0]}{older}</pre>" if lines else ""
+    return f"<pre style='white-space: pre-wrap; margin: 0'>{lines[0]}{older}</pre>" if lines else ""
 
 
 def table(runs):

@@ -49,8 +49,8 @@ class TrainingLab(Lab):
         model: called as `model(rnn_layer, vocab_size)`; a class of the course's interface, as edited in a cell.
         epochs: a generator function with the arguments of `training.epochs`.
         recipes: name -> (a function with the arguments of `training.sgd`, the learning rate that suits it).
-        corpus, batch_size, max_tokens: as for `load_data_time_machine`.
-        prefix: start of the sample that is written on the way.
+        corpus, batch_size, max_tokens, tokens: as for `load_data_time_machine`.
+        prefix: start of the sample that is written on the way; None for one from the text.
         seed: every run starts from it, so that runs differ by their settings alone.
         device: where to compute; by default `try_gpu()`.
 
@@ -63,11 +63,13 @@ class TrainingLab(Lab):
     _turn = None  # weak reference to the lab that may train
 
     def __init__(self, model=RNNModel, epochs=training.epochs, *, recipes=RECIPES, corpus="auto", batch_size=32,
-                 max_tokens=10_000, prefix="time traveller", seed=0, device=None):  # fmt: skip
-        self.model, self.epochs, self.prefix, self.seed = Latest(model), Latest(epochs), prefix, seed
+                 max_tokens=10_000, tokens=None, prefix=None, seed=0, device=None):  # fmt: skip
+        self.model, self.epochs, self.seed = Latest(model), Latest(epochs), seed
         self.recipes = {name: (Latest(recipe), rate) for name, (recipe, rate) in recipes.items()}
         self.device = try_gpu() if device is None else device
-        self.text, self.vocab = load_data_time_machine(batch_size, 1, max_tokens=max_tokens, corpus=corpus)
+        text = {"max_tokens": max_tokens, "corpus": corpus, "tokens": tokens}
+        self.text, self.vocab = load_data_time_machine(batch_size, 1, **text)
+        self.prefix = self.vocab.prefix if prefix is None else prefix
         self.runs, self._task, self._redraw_waits, self._next_picture = [], None, False, 0.0
         self._loop = _running_loop()
         self._curves = plots.RunCurves(counted(self.text, self.vocab))
