@@ -2,8 +2,10 @@
 
 import dataclasses
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib import font_manager
@@ -20,7 +22,8 @@ TEXT = "Für “Zola”,\n東京 \u3000\u200be\u0301\tمرحبا " + OTHER
 @pytest.fixture
 def few_fonts(monkeypatch):
     """A machine that has matplotlib's own fonts and no others."""
-    own = [entry for entry in font_manager.fontManager.ttflist if "mpl-data" in entry.fname]
+    files = Path(matplotlib.get_data_path(), "fonts", "ttf").glob("*.ttf")
+    own = [font_manager.ttfFontProperty(font_manager.get_font(file)) for file in files]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
     fonts.font_with.cache_clear()
     yield
