@@ -37,8 +37,9 @@ def words_of(picture):
 def test_a_font_is_found_for_a_sign_and_used_only_where_it_is_needed(few_fonts):
     assert [fonts.font_with(sign) for sign in ("a", "é", "␣", "東")] == ["DejaVu Sans Mono"] * 3 + [None]
     assert fonts.font_with(OTHER).startswith("STIX")
-    assert fonts.families("Für", "monospace") == "monospace"
-    assert fonts.families(f"a{OTHER}", "monospace") == ["DejaVu Sans Mono", fonts.font_with(OTHER)]
+    assert fonts.families("time", "monospace") == "monospace"
+    assert fonts.families("für") == ["DejaVu Sans", "DejaVu Sans Mono"]
+    assert fonts.families(f"a{OTHER}", "monospace") == ["DejaVu Sans Mono", "DejaVu Sans", fonts.font_with(OTHER)]
 
 
 def test_a_font_file_that_is_gone_is_passed_over(few_fonts, monkeypatch):

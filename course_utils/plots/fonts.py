@@ -29,8 +29,10 @@ def font_with(sign):
 
 def families(text, family="sans"):
     """Return the fonts to draw a text with: `family`, and what else its signs need."""
-    others = {font_with(sign) for sign in text} - {None, OWN[family]}
-    return [OWN[family], *sorted(others)] if others else family
+    if text.isascii():
+        return family
+    others = {font_with(sign) for sign in text} - {None, *OWN.values()}
+    return list(dict.fromkeys([OWN[family], *OWN.values(), *sorted(others)]))
 
 
 def drawable(text):
