@@ -2,8 +2,10 @@
 
 import dataclasses
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib import font_manager
@@ -20,7 +22,8 @@ TEXT = "Für “Zola”,\n東京 \u3000\u200be\u0301\tمرحبا " + OTHER
 @pytest.fixture
 def few_fonts(monkeypatch):
     """A machine that has matplotlib's own fonts and no others."""
-    own = [entry for entry in font_manager.fontManager.ttflist if "mpl-data" in entry.fname]
+    files = Path(matplotlib.get_data_path(), "fonts", "ttf").glob("*.ttf")
+    own = [font_manager.ttfFontProperty(font_manager.get_font(file)) for file in files]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
     fonts.font_with.cache_clear()
     yield
@@ -34,8 +37,9 @@ def words_of(picture):
 def test_a_font_is_found_for_a_sign_and_used_only_where_it_is_needed(few_fonts):
     assert [fonts.font_with(sign) for sign in ("a", "é", "␣", "東")] == ["DejaVu Sans Mono"] * 3 + [None]
     assert fonts.font_with(OTHER).startswith("STIX")
-    assert fonts.families("Für", "monospace") == "monospace"
-    assert fonts.families(f"a{OTHER}", "monospace") == ["DejaVu Sans Mono", fonts.font_with(OTHER)]
+    assert fonts.families("time", "monospace") == "monospace"
+    assert fonts.families("für") == ["DejaVu Sans", "DejaVu Sans Mono"]
+    assert fonts.families(f"a{OTHER}", "monospace") == ["DejaVu Sans Mono", "DejaVu Sans", fonts.font_with(OTHER)]
 
 
 def test_a_font_file_that_is_gone_is_passed_over(few_fonts, monkeypatch):

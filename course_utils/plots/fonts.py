@@ -17,20 +17,22 @@ _USEFUL = list(OWN.values())  # fonts that were of use come first: on some machi
 @functools.cache
 def font_with(sign):
     """Return the name of a font that has a sign, matplotlib's own first, or None if no font of this machine has it."""
-    entries = sorted(font_manager.fontManager.ttflist, key=lambda entry: entry.name not in _USEFUL)
-    for entry in entries:
+    places = {name: place for place, name in enumerate(_USEFUL)}
+    for entry in sorted(font_manager.fontManager.ttflist, key=lambda entry: places.get(entry.name, len(places))):
         if not entry.name.startswith("Last Resort") and "Emoji" not in entry.name:  # boxes; and pictures, not outlines
             with contextlib.suppress(OSError, RuntimeError):  # a font that was removed, or is damaged
                 if font_manager.get_font(entry.fname).get_char_index(ord(sign)):
-                    _USEFUL.append(entry.name)
+                    _USEFUL.extend({entry.name} - places.keys())
                     return entry.name
     return None
 
 
 def families(text, family="sans"):
     """Return the fonts to draw a text with: `family`, and what else its signs need."""
-    others = {font_with(sign) for sign in text} - {None, OWN[family]}
-    return [OWN[family], *sorted(others)] if others else family
+    if text.isascii():
+        return family
+    others = {font_with(sign) for sign in text} - {None, *OWN.values()}
+    return list(dict.fromkeys([OWN[family], *OWN.values(), *sorted(others)]))
 
 
 def drawable(text):

@@ -1,7 +1,5 @@
 """The prediction stepper's picture: one moment of writing."""
 
-import functools
-
 from matplotlib.collections import PathCollection
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Affine2D
@@ -77,9 +75,9 @@ def _draw_rows(axes, values, rows, colours, low, high):
 
 def _draw_letters(axes, tokens, y, size):
     """One letter at each of the places (0, y), (1, y), ...: a single artist, ten times faster than a text for each."""
-    scale = Affine2D().scale(1 / 72) + axes.figure.dpi_scale_trans  # points to pixels, at any resolution
-    room = 567 / (axes.get_xlim()[1] - axes.get_xlim()[0])
-    paths, places = [_letter(token, size, room) for token in tokens], [(number, y) for number in range(len(tokens))]
+    scale = Affine2D().translate(0, -28).scale(size / 7200) + axes.figure.dpi_scale_trans  # at any resolution
+    room = 567 / (axes.get_xlim()[1] - axes.get_xlim()[0]) * 100 / size
+    paths, places = [_letter(token, room) for token in tokens], [*enumerate([y] * len(tokens))]
     letters = PathCollection(paths, offsets=places, offset_transform=axes.transData, color="black", linewidth=0)
     letters.set(transform=scale, clip_on=False, snap=False)
     axes.add_collection(letters, autolim=False)
@@ -90,11 +88,9 @@ def _columns(tokens, most):
     return max(most // 4 if max(map(len, map(visible, tokens))) > 1 else most, len(tokens))
 
 
-@functools.lru_cache(maxsize=5_000)
-def _letter(token, size, room):
-    """The outline of a token, of a long one its beginning, made narrower where it is wider than its room in points."""
+def _letter(token, room):
+    """The outline of a token, of a long one its beginning, 100 units high and no wider than `room`."""
     letter = visible(token if len(token) < 8 else f"{token[:6]}…")
-    path, width = outlines(letter, "monospace", "normal")  # 100 units high
-    width, scale = max(60 * len(letter), width), size / 100
-    narrow = min(1, 0.9 * room / (scale * width))
-    return Affine2D().translate(-width / 2, -28).scale(scale * narrow, scale).transform_path(path)
+    path, end = outlines(letter, "monospace", "normal")
+    width = max(60 * len(letter), end)
+    return Affine2D().translate(-width / 2, 0).scale(min(1, 0.9 * room / width), 1).transform_path(path)
