@@ -1,0 +1,314 @@
+"""Runs on disk: a model, its vocabulary and records, and all that a training needs to go on, in one file without code.
+
+A file is a safetensors file: the tensors, and as JSON in its header everything else. A run that goes on from one ends,
+computed by one thread, with the weights of a run that was never interrupted, to the bit.
+"""
+
+import contextlib
+import dataclasses
+import glob
+import hashlib
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from course_utils import training
+from course_utils.corpora import write_atomically
+from course_utils.models import RNNModel
+from course_utils.text import Vocab
+
+SECONDS_BETWEEN_WRITES = 5.0
+ENTRY = "course_utils run, 1"  # name and version of the JSON in the header
+LAYER = ("input_size", "hidden_size", "num_layers", "nonlinearity", "bias", "batch_first", "dropout", "bidirectional")
+FIELDS = [field.name for field in dataclasses.fields(training.Epoch)]
+
+
+class SavedRun(NamedTuple):
+    """What a file holds, ready for `predict`: the model on the CPU, the `Vocab`, and a list of `training.Epoch`."""
+
+    net: nn.Module
+    vocab: Vocab
+    history: list
+
+
+def load_run(path, net=None):
+    """Return the model, the vocabulary and the records of a file that `train(..., checkpoint=path)` or a lab wrote.
+
+    Args:
+        net: for a model of a class of yours, which the file does not hold: a new one, into which the weights are put.
+
+    Raises:
+        OSError, ValueError: there is no such file, it holds no run, or its weights do not fit `net`.
+    """
+    details, tensors = read(path := file_name(path))
+    if net is None and not details["buildable"]:
+        name = details["model"]["class"]
+        raise ValueError(f"{path} holds a model of your class {name}; build one and call load_run(path, net={name}(...))")
+    net = build(details["model"]) if net is None else net
+    check(path, details["model"], model_facts(net))
+    net.load_state_dict(unpack(details["net"], tensors))
+    return SavedRun(net, build_vocab(details["vocab"]), epochs_of(details))
+
+
+class Checkpoint:
+    """Keeps a training on disk while it runs, and goes on with the run that the file at `path` holds, if there is one.
+
+    Nothing is changed before the loop calls `recipe`; what does not fit is refused when this object is made.
+
+    Attributes:
+        first, left: the number of the next epoch, and how many are still to come.
+        finished: whether the file's run has had all its epochs; then `net` and `history` are those of the file.
+    """
+
+    def __init__(self, path, net, train_iter, vocab, lr, num_epochs, device, recipe, history):
+        self.path, self.net, self.vocab, self.history = file_name(path), net, vocab, history
+        self.device, self.own_recipe = torch.device(device), recipe or training.sgd
+        self.facts = run_facts(train_iter, vocab, lr, num_epochs, self.own_recipe)
+        self.optimizer, self.num_updates, self.rates, self.hindrance = None, None, None, ""
+        self.latest, self.written, self.failing = None, -math.inf, False
+        self.saved = self._read() if self.path.exists() else None
+        before = epochs_of(self.saved[0]) if self.saved else history
+        self.before = self.saved[0]["before"] if self.saved else len(history)
+        self.first, self.left = before[-1].epoch + 1 if before else 1, num_epochs - len(before) + self.before
+        self.finished = bool(self.saved) and self.left <= 0
+        if self.saved:
+            print(f"{path}: " + ("this run is finished." if self.finished else f"going on at epoch {self.first}."))
+        if self.finished:
+            self._restore()
+        with contextlib.suppress(OSError):  # where a process was killed while it wrote
+            for leftover in self.path.parent.glob(glob.escape(f".{self.path.name}.") + "*"):
+                leftover.unlink()
+
+    def _read(self):
+        """Return the content of the file once it is clear that this training may go on with it."""
+        details, tensors = read(self.path)
+        check(self.path, details["model"], model_facts(self.net))
+        check(self.path, details["run"], self.facts)
+        records = zip(map(plain, self.history), details["history"], strict=False)
+        if any(json.dumps(ours, default=float) != json.dumps(theirs) for ours, theirs in records):
+            raise ValueError(f"history is not that of the run in {self.path}; leave it out, or choose another file")
+        unfinished = len(details["history"]) < self.facts["num_epochs"] + details["before"]
+        if unfinished and details["hindrance"]:
+            raise ValueError(f"the run in {self.path} cannot be gone on with: {details['hindrance']}")
+        return details, tensors
+
+    def recipe(self, net, lr, num_updates):
+        """The reader's recipe; the run's first call also puts everything back that the file holds."""
+        self.num_updates = self.saved[0]["num_updates"] if self.saved else num_updates  # those of the whole run
+        self.optimizer = self.own_recipe(net, lr, self.num_updates)
+        self.rates = rates(self.optimizer)
+        if self.saved:
+            self._restore(self.optimizer)
+        return self.optimizer
+
+    def _restore(self, optimizer=None):
+        (details, tensors), self.saved = self.saved, None
+        if optimizer is not None:
+            check(self.path, details["optimizer"]["facts"], optimizer_facts(optimizer))
+            optimizer.load_state_dict(unpack(details["optimizer"]["state"], tensors))
+            if (schedule := getattr(optimizer, "schedule", None)) is not None:
+                schedule.load_state_dict(unpack(details["optimizer"]["schedule"], tensors))
+            set_random_state(unpack(details["random"], tensors))
+        self.net.load_state_dict(unpack(details["net"], tensors))
+        self.history[:] = epochs_of(details)
+
+    def keep(self):
+        """Remember the state after an epoch, and write it if the last writing was long enough ago."""
+        details, tensors = contents(self.net, self.vocab, self.history)
+        details |= {"run": self.facts, "before": self.before, "num_updates": self.num_updates}
+        details["random"] = pack(random_state(self.device), "random", tensors)
+        details["optimizer"] = self._optimizer_state(tensors)
+        details["hindrance"] = self.hindrance
+        self.latest = details, tensors
+        if time.monotonic() - self.written >= SECONDS_BETWEEN_WRITES:
+            self.write()
+
+    def _optimizer_state(self, tensors):
+        """Return what the optimizer and its schedule know; if that is not enough to go on, say so once."""
+        why, state, schedule = "", None, getattr(self.optimizer, "schedule", None)
+        if not hasattr(self.optimizer, "state_dict"):
+            why = "its loop took no optimizer of torch from its recipe"
+        elif not hasattr(schedule, "state_dict") and (schedule is not None or rates(self.optimizer) != self.rates):
+            why = "its recipe changes the learning rate; keep the schedule in optimizer.schedule, as one_cycle does"
+        else:
+            state = {"state": pack(self.optimizer.state_dict(), "optimizer", tensors)}
+            state["schedule"] = schedule and pack(schedule.state_dict(), "schedule", tensors)
+            state["facts"] = optimizer_facts(self.optimizer)
+        if why and not self.hindrance:
+            print(f"{self.path} keeps model and records, but the run could not be gone on with: {why}.")
+        self.hindrance = self.hindrance or why
+        return state
+
+    def write(self):
+        """Write what was remembered last; what prevents it is said once, and the training goes on."""
+        if self.latest is None:
+            return
+        self.written = time.monotonic()
+        try:
+            write(self.path, *self.latest)
+            self.latest, self.failing = None, False
+        except (OSError, ValueError, TypeError) as error:
+            if not self.failing:
+                reason = getattr(error, "strerror", None) or error
+                print(f"{self.path} was not written ({reason}); the training goes on, an earlier file stays as it was.")
+            self.failing = True
+
+
+# The file
+
+
+def file_name(path):
+    """Return `path` as a Path; ValueError if it can be no file of a run."""
+    if not isinstance(path, (str, os.PathLike)) or Path(path).suffix != ".safetensors":
+        raise ValueError(f'{path!r} is no name for the file of a run; take one such as "run.safetensors"')
+    return Path(path).expanduser()
+
+
+def read(path):
+    """Return a file's details and tensors, as `contents` gives them; ValueError if it holds no run, or half of one."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}; a run is written by train(..., checkpoint={str(path)!r})")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            details = json.loads((file.metadata() or {}).get(ENTRY, "{}"))
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise ValueError(f"{path} cannot be read as a run ({error}); it stays as it is, choose another file") from None
+    if not details:
+        raise ValueError(f"{path} holds no run that this version of the course knows; choose another file")
+    return details, tensors
+
+
+def write(path, details, tensors):
+    """Write a file in one step: whoever reads it finds the old run or the new one."""
+    header = {ENTRY: json.dumps(details, default=float)}  # of a record's number, which may be a tensor's or NumPy's
+    write_atomically(Path(path), safetensors.torch.save(tensors, header))
+
+
+def contents(net, vocab, history):
+    """Return what every file holds: details for the header, and the tensors by their names."""
+    tensors, layer = {}, model_facts(net)
+    details = {"model": layer, "buildable": type(net) is RNNModel and "cell" in layer}
+    details["net"] = pack(net.state_dict(), "net", tensors)
+    details["vocab"] = {"idx_to_token": vocab.idx_to_token}
+    details["history"] = [plain(record) for record in history]
+    return details, tensors
+
+
+def pack(value, name, tensors):
+    """Return `value` for JSON: a tensor is copied to `tensors` and its name stays; keys may be other than words."""
+    if isinstance(value, torch.Tensor):
+        tensors[name] = value.detach().to("cpu", copy=True).contiguous()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"items": [[key, pack(each, f"{name}.{key}", tensors)] for key, each in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return [pack(each, f"{name}.{number}", tensors) for number, each in enumerate(value)]
+    return value
+
+
+def unpack(value, tensors):
+    """Undo `pack`; tuples come back as lists."""
+    if isinstance(value, list):
+        return [unpack(each, tensors) for each in value]
+    if isinstance(value, dict):
+        return tensors[value["tensor"]] if "tensor" in value else {k: unpack(v, tensors) for k, v in value["items"]}
+    return value
+
+
+def plain(record):
+    """An epoch's record, also one of a reader's own class, as a dictionary of the fields of `training.Epoch`."""
+    return {name: getattr(record, name, None) for name in FIELDS}
+
+
+def epochs_of(details):
+    """The records of a file."""
+    return [training.Epoch(**record) for record in details["history"]]
+
+
+# What must fit
+
+
+def check(path, there, here):
+    """Raise ValueError with the first fact in which the file differs from what was asked for."""
+    for name in there | here:
+        if there.get(name) != here.get(name):
+            raise ValueError(
+                f"{path} does not fit: {name} is {there.get(name)} there and {here.get(name)} here; "
+                "take the same again, or choose another file"
+            )
+
+
+def model_facts(net):
+    """Describe a model: its class, the arguments of its recurrent layer, if that is torch's, and its weights."""
+    facts, layer = {"class": type(net).__name__}, getattr(net, "rnn", None)
+    if type(layer) in (nn.RNN, nn.GRU, nn.LSTM):
+        facts |= {"cell": type(layer).__name__}
+        facts |= {name: getattr(layer, name) for name in LAYER if hasattr(layer, name)}
+    weights = {name: each for name, each in net.state_dict().items() if isinstance(each, torch.Tensor)}
+    return facts | {name: f"{tuple(each.shape)} {each.dtype}" for name, each in weights.items()}
+
+
+def run_facts(train_iter, vocab, lr, num_epochs, recipe):
+    """Describe a training: texts by their fingerprints, everything else by its value."""
+    text, held_out = (torch.as_tensor(getattr(train_iter, name, ())).tolist() for name in ("corpus", "held_out"))
+    facts = {"torch": torch.__version__.partition("+")[0], "vocabulary": fingerprint(vocab.idx_to_token, "tokens")}
+    facts |= {"training text": fingerprint(text, "tokens"), "held-out text": fingerprint(held_out, "tokens")}
+    facts |= {"recipe": getattr(recipe, "__qualname__", type(recipe).__qualname__)}
+    facts |= {"lr": float(lr), "num_epochs": int(num_epochs)}
+    settings = ("batch_size", "num_steps", "sampling", "carries_state")
+    return facts | {name: getattr(train_iter, name, None) for name in settings}
+
+
+def optimizer_facts(optimizer):
+    sizes = [len(group["params"]) for group in optimizer.param_groups]
+    schedule = type(getattr(optimizer, "schedule", None)).__name__
+    return {"optimizer": f"{type(optimizer).__name__} of {sizes} tensors", "schedule": schedule}
+
+
+def fingerprint(values, unit):
+    """How many values there are, and a few characters that differ where one of them differs, or their order."""
+    return f"{len(values):,} {unit} (#{hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]})"
+
+
+# What is made anew
+
+
+def build(facts):
+    """Return an `RNNModel` with the layer that `model_facts` describes; global random numbers stay as they are."""
+    arguments = {name: facts[name] for name in LAYER if name in facts}
+    with torch.random.fork_rng(devices=[]):
+        return RNNModel(getattr(nn, facts["cell"])(**arguments), facts["input_size"])
+
+
+def build_vocab(saved):
+    vocab = Vocab([])
+    vocab.idx_to_token = saved["idx_to_token"]
+    vocab.token_to_idx = {token: idx for idx, token in enumerate(vocab.idx_to_token)}
+    return vocab
+
+
+def rates(optimizer):
+    return [group["lr"] for group in getattr(optimizer, "param_groups", ())]
+
+
+def random_state(device):
+    """torch's random numbers, of the CPU and of the device, by the device's type."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type != "cpu":
+        states[device.type] = torch.get_device_module(device).get_rng_state()
+    return states
+
+
+def set_random_state(states):
+    torch.set_rng_state(states.pop("cpu"))
+    for kind, state in states.items():
+        if torch.get_device_module(kind).is_available():
+            torch.get_device_module(kind).set_rng_state(state)
