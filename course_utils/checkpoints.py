@@ -50,7 +50,7 @@ def load_run(path, net=None):
     details, tensors = read(path := file_name(path))
     if net is None and not details["buildable"]:
         name = details["model"]["class"]
-        raise ValueError(f"{path} holds a model of your class {name}; build one and call load_run(path, net={name}(...))")
+        raise ValueError(f"{path} holds a model of your class {name}: build one and give it as load_run(path, net=...)")
     net = build(details["model"]) if net is None else net
     check(path, details["model"], model_facts(net))
     net.load_state_dict(unpack(details["net"], tensors))
