@@ -21,6 +21,7 @@ from torch import nn
 
 from course_utils import training
 from course_utils.corpora import write_atomically
+from course_utils.loaders import TextVocab
 from course_utils.models import RNNModel
 from course_utils.text import Vocab
 
@@ -197,7 +198,7 @@ def contents(net, vocab, history):
     tensors, layer = {}, model_facts(net)
     details = {"model": layer, "buildable": type(net) is RNNModel and "cell" in layer}
     details["net"] = pack(net.state_dict(), "net", tensors)
-    details["vocab"] = {"idx_to_token": vocab.idx_to_token}
+    details["vocab"] = {name: getattr(vocab, name, None) for name in ("kind", "prefix")} | {"tokens": tokens_of(vocab)}
     details["history"] = [plain(record) for record in history]
     return details, tensors
 
@@ -259,7 +260,7 @@ def model_facts(net):
 def run_facts(train_iter, vocab, lr, num_epochs, recipe):
     """Describe a training: texts by their fingerprints, everything else by its value."""
     text, held_out = (torch.as_tensor(getattr(train_iter, name, ())).tolist() for name in ("corpus", "held_out"))
-    facts = {"torch": torch.__version__.partition("+")[0], "vocabulary": fingerprint(vocab.idx_to_token, "tokens")}
+    facts = {"torch": torch.__version__.partition("+")[0], "vocabulary": fingerprint(tokens_of(vocab), "tokens")}
     facts |= {"training text": fingerprint(text, "tokens"), "held-out text": fingerprint(held_out, "tokens")}
     facts |= {"recipe": getattr(recipe, "__qualname__", type(recipe).__qualname__)}
     facts |= {"lr": float(lr), "num_epochs": int(num_epochs)}
@@ -289,10 +290,15 @@ def build(facts):
 
 
 def build_vocab(saved):
-    vocab = Vocab([])
-    vocab.idx_to_token = saved["idx_to_token"]
+    """Return the vocabulary as it was, whatever order its tokens were in."""
+    vocab = TextVocab([], saved["kind"], saved["prefix"]) if saved["kind"] else Vocab([])
+    vocab.idx_to_token = saved["tokens"]
     vocab.token_to_idx = {token: idx for idx, token in enumerate(vocab.idx_to_token)}
     return vocab
+
+
+def tokens_of(vocab):
+    return vocab.to_tokens(list(range(len(vocab))))
 
 
 def rates(optimizer):

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from course_utils import RNNModel, SeqDataLoader, Vocab, checkpoints, load_run, predict, train, training
+from course_utils.loaders import TextVocab, split
 from course_utils.text import tokenize
 
 VOCAB = Vocab(tokenize("the time traveller was in the garden again"))
@@ -452,6 +453,18 @@ def test_a_loaded_run_predicts_as_the_trained_one_and_draws_no_random_numbers(pa
     assert predict("time", 20, loaded, vocab, "cpu") == predict("time", 20, net, VOCAB, "cpu")
     assert (vocab.idx_to_token, vocab.token_to_idx) == (VOCAB.idx_to_token, VOCAB.token_to_idx)
     assert records == history
+
+
+@pytest.mark.parametrize("kind", ["characters", "words"])
+def test_a_vocabulary_keeps_its_kind_of_tokens_and_their_order(path, kind):
+    vocab = TextVocab(split("Über Nacht\nkam, was kam, in die Stadt. " * 20, kind), kind, "kam", least=21)
+    vocab.idx_to_token = vocab.idx_to_token[::-1]
+    vocab.token_to_idx = {token: idx for idx, token in enumerate(vocab.idx_to_token)}
+    net = RNNModel(nn.RNN(len(vocab), 8), len(vocab))
+    checkpoints.write(path, *checkpoints.contents(net, vocab, []))
+    loaded = load_run(path).vocab
+    assert type(loaded) is TextVocab
+    assert vars(loaded) == vars(vocab)
 
 
 def test_a_class_of_the_readers_is_handed_over(path):

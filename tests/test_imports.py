@@ -15,7 +15,7 @@ FLOORS = {
     "widgets": 4,
 }
 SAME_FLOOR = {  # the book's loading functions are made of the taught ones; a run on disk is made anew as them
-    ("loaders", "text"), ("checkpoints", "text"), ("checkpoints", "training"),
+    ("loaders", "text"), *(("checkpoints", module) for module in ("loaders", "text", "training")),
 }  # fmt: skip
 TAUGHT = {"models", "prediction", "training", "text"}
 LIBRARIES = {  # each belongs to few modules, so that the rest of the package does not depend on it
