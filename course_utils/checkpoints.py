@@ -52,7 +52,11 @@ def load_run(path, net=None):
     if net is None and not details["buildable"]:
         name = details["model"]["class"]
         raise ValueError(f"{path} holds a model of your class {name}: build one and give it as load_run(path, net=...)")
-    net = build(details["model"]) if net is None else net
+    return restored(path, details, tensors, build(details["model"]) if net is None else net)
+
+
+def restored(path, details, tensors, net):
+    """Put the weights that were read into `net` if they fit, and return the `SavedRun`."""
     check(path, details["model"], model_facts(net))
     net.load_state_dict(unpack(details["net"], tensors))
     return SavedRun(net, build_vocab(details["vocab"]), epochs_of(details))
@@ -257,11 +261,16 @@ def model_facts(net):
     return facts | {name: f"{tuple(each.shape)} {each.dtype}" for name, each in weights.items()}
 
 
-def run_facts(train_iter, vocab, lr, num_epochs, recipe):
-    """Describe a training: texts by their fingerprints, everything else by its value."""
+def text_facts(train_iter, vocab):
+    """Describe the tokens and the text by their fingerprints."""
     text, held_out = (torch.as_tensor(getattr(train_iter, name, ())).tolist() for name in ("corpus", "held_out"))
-    facts = {"torch": torch.__version__.partition("+")[0], "vocabulary": fingerprint(tokens_of(vocab), "tokens")}
-    facts |= {"training text": fingerprint(text, "tokens"), "held-out text": fingerprint(held_out, "tokens")}
+    texts = {"vocabulary": tokens_of(vocab), "training text": text, "held-out text": held_out}
+    return {name: fingerprint(tokens) for name, tokens in texts.items()}
+
+
+def run_facts(train_iter, vocab, lr, num_epochs, recipe):
+    """Describe a training."""
+    facts = {"torch": torch.__version__.partition("+")[0], **text_facts(train_iter, vocab)}
     facts |= {"recipe": getattr(recipe, "__qualname__", type(recipe).__qualname__)}
     facts |= {"lr": float(lr), "num_epochs": int(num_epochs)}
     settings = ("batch_size", "num_steps", "sampling", "carries_state")
@@ -274,9 +283,9 @@ def optimizer_facts(optimizer):
     return {"optimizer": f"{type(optimizer).__name__} of {sizes} tensors", "schedule": schedule}
 
 
-def fingerprint(values, unit):
-    """How many values there are, and a few characters that differ where one of them differs, or their order."""
-    return f"{len(values):,} {unit} (#{hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]})"
+def fingerprint(tokens):
+    """How many tokens there are, and a few signs that are others where a token is another one, or their order."""
+    return f"{len(tokens):,} tokens (#{hashlib.sha256(json.dumps(tokens).encode()).hexdigest()[:12]})"
 
 
 # What is made anew
