@@ -76,17 +76,18 @@ class Checkpoint:
         self.path, self.net, self.vocab, self.history = file_name(path), net, vocab, history
         self.device, self.own_recipe = torch.device(device), recipe or training.sgd
         self.facts = run_facts(train_iter, vocab, lr, num_epochs, self.own_recipe)
-        self.optimizer, self.num_updates, self.rates, self.hindrance = None, None, None, ""
+        self.optimizer, self.num_updates, self.start, self.hindrance = None, None, {}, ""
         self.latest, self.written, self.failing = None, -math.inf, False
         self.saved = self._read() if self.path.exists() else None
-        before = epochs_of(self.saved[0]) if self.saved else history
-        self.before = self.saved[0]["before"] if self.saved else len(history)
-        self.first, self.left = before[-1].epoch + 1 if before else 1, num_epochs - len(before) + self.before
+        done = epochs_of(self.saved[0]) if self.saved else history
+        self.before = self.saved[0]["before"] if self.saved else len(history)  # records of an earlier training
+        self.first, self.left = done[-1].epoch + 1 if done else 1, num_epochs - len(done) + self.before
         self.finished = bool(self.saved) and self.left <= 0
-        if self.saved:
-            print(f"{path}: " + ("this run is finished." if self.finished else f"going on at epoch {self.first}."))
         if self.finished:
+            print(f"{path}: this run is finished; to train anew, delete the file or choose another.")
             self._restore()
+        elif self.saved:
+            print(f"{path}: going on at epoch {self.first}.")
         with contextlib.suppress(OSError):  # where a process was killed while it wrote
             for leftover in self.path.parent.glob(glob.escape(f".{self.path.name}.") + "*"):
                 leftover.unlink()
@@ -108,7 +109,7 @@ class Checkpoint:
         """The reader's recipe; the run's first call also puts everything back that the file holds."""
         self.num_updates = self.saved[0]["num_updates"] if self.saved else num_updates  # those of the whole run
         self.optimizer = self.own_recipe(net, lr, self.num_updates)
-        self.rates = rates(self.optimizer)
+        self.start = optimizer_facts(self.optimizer)
         if self.saved:
             self._restore(self.optimizer)
         return self.optimizer
@@ -116,7 +117,7 @@ class Checkpoint:
     def _restore(self, optimizer=None):
         (details, tensors), self.saved = self.saved, None
         if optimizer is not None:
-            check(self.path, details["optimizer"]["facts"], optimizer_facts(optimizer))
+            check(self.path, details["optimizer"]["start"], self.start)
             optimizer.load_state_dict(unpack(details["optimizer"]["state"], tensors))
             if (schedule := getattr(optimizer, "schedule", None)) is not None:
                 schedule.load_state_dict(unpack(details["optimizer"]["schedule"], tensors))
@@ -140,12 +141,12 @@ class Checkpoint:
         why, state, schedule = "", None, getattr(self.optimizer, "schedule", None)
         if not hasattr(self.optimizer, "state_dict"):
             why = "its loop took no optimizer of torch from its recipe"
-        elif not hasattr(schedule, "state_dict") and (schedule is not None or rates(self.optimizer) != self.rates):
+        elif not hasattr(schedule, "state_dict") and (schedule or optimizer_facts(self.optimizer) != self.start):
             why = "its recipe changes the learning rate; keep the schedule in optimizer.schedule, as one_cycle does"
         else:
             state = {"state": pack(self.optimizer.state_dict(), "optimizer", tensors)}
             state["schedule"] = schedule and pack(schedule.state_dict(), "schedule", tensors)
-            state["facts"] = optimizer_facts(self.optimizer)
+            state["start"] = self.start
         if why and not self.hindrance:
             print(f"{self.path} keeps model and records, but the run could not be gone on with: {why}.")
         self.hindrance = self.hindrance or why
@@ -278,9 +279,12 @@ def run_facts(train_iter, vocab, lr, num_epochs, recipe):
 
 
 def optimizer_facts(optimizer):
-    sizes = [len(group["params"]) for group in optimizer.param_groups]
-    schedule = type(getattr(optimizer, "schedule", None)).__name__
-    return {"optimizer": f"{type(optimizer).__name__} of {sizes} tensors", "schedule": schedule}
+    """Describe an optimizer: its class, that of its schedule, and the settings of its groups of parameters."""
+    facts = {"optimizer": type(optimizer).__name__, "schedule": type(getattr(optimizer, "schedule", None)).__name__}
+    for number, group in enumerate(getattr(optimizer, "param_groups", ())):
+        plain_group = group | {"params": f"{len(group['params'])} tensors"}
+        facts |= {f"{name} of the optimizer's group {number}": str(value) for name, value in plain_group.items()}
+    return facts
 
 
 def fingerprint(tokens):
@@ -308,10 +312,6 @@ def build_vocab(saved):
 
 def tokens_of(vocab):
     return vocab.to_tokens(list(range(len(vocab))))
-
-
-def rates(optimizer):
-    return [group["lr"] for group in getattr(optimizer, "param_groups", ())]
 
 
 def random_state(device):
