@@ -92,6 +92,14 @@ def staircase(net, lr, num_updates):
     return optimizer
 
 
+def ramp(net, lr, num_updates):
+    """A reader's recipe, whose schedule does not keep how many updates there are."""
+    optimizer = torch.optim.SGD(net.parameters(), lr)
+    optimizer.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: 1 - update / num_updates)
+    optimizer.register_step_post_hook(lambda *details: optimizer.schedule.step())
+    return optimizer
+
+
 @dataclasses.dataclass
 class OwnRecord:
     epoch: int
@@ -115,6 +123,7 @@ def own_loop(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix, 
     ({"layer": nn.GRU, "bidirectional": True}, {"recipe": training.one_cycle}),
     ({"kind": Own, "num_layers": 2}, {"data": batches(sampling="random")}),
     ({}, {"recipe": staircase}),
+    ({}, {"recipe": ramp}),
     ({"layer": nn.LSTM}, {"epochs": own_loop, "recipe": training.one_cycle}),
     ({"layer": nn.LSTM}, {"epochs": own_loop}),
 ])  # fmt: skip
