@@ -18,6 +18,7 @@ from typing import NamedTuple
 import safetensors.torch
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from course_utils import training
 from course_utils.corpora import write_atomically
@@ -65,17 +66,19 @@ def restored(path, details, tensors, net):
 class Checkpoint:
     """Keeps a training on disk while it runs, and goes on with the run that the file at `path` holds, if there is one.
 
-    Nothing is changed before the loop calls `recipe`; what does not fit is refused when this object is made.
+    What does not fit is refused when this object is made, before anything is changed. The optimizer is the one that
+    `recipe` makes; a loop that makes one itself is not interfered with: its optimizer is met at its first step.
 
     Attributes:
+        recipe: the reader's, if there is one, to be handed to the loop.
         first, left: the number of the next epoch, and how many are still to come.
         finished: whether the file's run has had all its epochs; then `net` and `history` are those of the file.
     """
 
     def __init__(self, path, net, train_iter, vocab, lr, num_epochs, device, recipe, history):
         self.path, self.net, self.vocab, self.history = file_name(path), net, vocab, history
-        self.device, self.own_recipe = torch.device(device), recipe or training.sgd
-        self.facts = run_facts(train_iter, vocab, lr, num_epochs, self.own_recipe)
+        self.device, self.readers, self.recipe = torch.device(device), recipe, recipe and self._recipe
+        self.facts = run_facts(train_iter, vocab, lr, num_epochs, recipe)
         self.optimizer, self.num_updates, self.start, self.hindrance = None, None, {}, ""
         self.latest, self.written, self.failing = None, -math.inf, False
         self.saved = self._read() if self.path.exists() else None
@@ -85,9 +88,11 @@ class Checkpoint:
         self.finished = bool(self.saved) and self.left <= 0
         if self.finished:
             print(f"{path}: this run is finished; to train anew, delete the file or choose another.")
-            self._restore()
         elif self.saved:
             print(f"{path}: going on at epoch {self.first}.")
+        if self.saved and (self.finished or self.saved[0]["num_updates"] is None):  # else when the recipe is called
+            self._put_back()
+        self.hook = register_optimizer_step_pre_hook(self._meet)
         with contextlib.suppress(OSError):  # where a process was killed while it wrote
             for leftover in self.path.parent.glob(glob.escape(f".{self.path.name}.") + "*"):
                 leftover.unlink()
@@ -105,25 +110,34 @@ class Checkpoint:
             raise ValueError(f"the run in {self.path} cannot be gone on with: {details['hindrance']}")
         return details, tensors
 
-    def recipe(self, net, lr, num_updates):
+    def _recipe(self, net, lr, num_updates):
         """The reader's recipe; the run's first call also puts everything back that the file holds."""
+        first = self.saved and self.optimizer is None
         self.num_updates = self.saved[0]["num_updates"] if self.saved else num_updates  # those of the whole run
-        self.optimizer = self.own_recipe(net, lr, self.num_updates)
-        self.start = optimizer_facts(self.optimizer)
-        if self.saved:
-            self._restore(self.optimizer)
-        return self.optimizer
+        optimizer = self.readers(net, lr, self.num_updates)
+        self._meet(optimizer)
+        if first:
+            self._put_back()
+        return optimizer
 
-    def _restore(self, optimizer=None):
-        (details, tensors), self.saved = self.saved, None
-        if optimizer is not None:
-            check(self.path, details["optimizer"]["start"], self.start)
-            optimizer.load_state_dict(unpack(details["optimizer"]["state"], tensors))
-            if (schedule := getattr(optimizer, "schedule", None)) is not None:
-                schedule.load_state_dict(unpack(details["optimizer"]["schedule"], tensors))
-            set_random_state(unpack(details["random"], tensors))
+    def _meet(self, optimizer, *details):
+        """Get to know the optimizer of the model; the first one gets back what the file's knew."""
+        if self.optimizer is None and trains(optimizer, self.net):
+            self.optimizer, self.start = optimizer, optimizer_facts(optimizer)
+            if self.saved:
+                (details, tensors), schedule = self.saved, getattr(optimizer, "schedule", None)
+                check(self.path, details["optimizer"]["start"], self.start)
+                optimizer.load_state_dict(unpack(details["optimizer"]["state"], tensors))
+                if schedule is not None:
+                    schedule.load_state_dict(unpack(details["optimizer"]["schedule"], tensors))
+
+    def _put_back(self):
+        """Give model and history what they had, and unless all is done the random numbers."""
+        details, tensors = self.saved
         self.net.load_state_dict(unpack(details["net"], tensors))
         self.history[:] = epochs_of(details)
+        if not self.finished:
+            set_random_state(unpack(details["random"], tensors))
 
     def keep(self):
         """Remember the state after an epoch, and write it if the last writing was long enough ago."""
@@ -139,8 +153,10 @@ class Checkpoint:
     def _optimizer_state(self, tensors):
         """Return what the optimizer and its schedule know; if that is not enough to go on, say so once."""
         why, state, schedule = "", None, getattr(self.optimizer, "schedule", None)
-        if not hasattr(self.optimizer, "state_dict"):
-            why = "its loop took no optimizer of torch from its recipe"
+        if self.optimizer is None:
+            why = "no optimizer of torch trains it"
+        elif schedule and self.num_updates is None:
+            why = "its loop makes the schedule; leave that to a recipe, and hand it over as recipe=..."
         elif not hasattr(schedule, "state_dict") and (schedule or optimizer_facts(self.optimizer) != self.start):
             why = "its recipe changes the learning rate; keep the schedule in optimizer.schedule, as one_cycle does"
         else:
@@ -151,6 +167,11 @@ class Checkpoint:
             print(f"{self.path} keeps model and records, but the run could not be gone on with: {why}.")
         self.hindrance = self.hindrance or why
         return state
+
+    def close(self):
+        """Write what is not written yet."""
+        self.hook.remove()
+        self.write()
 
     def write(self):
         """Write what was remembered last; what prevents it is said once, and the training goes on."""
@@ -186,7 +207,8 @@ def read(path):
             details = json.loads((file.metadata() or {}).get(ENTRY, "{}"))
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as a run ({error}); it stays as it is, choose another file") from None
+        reason = getattr(error, "strerror", None) or "it is damaged or something else"
+        raise ValueError(f"{path} cannot be read as a run: {reason}; choose another file, this one stays") from None
     if not details:
         raise ValueError(f"{path} holds no run that this version of the course knows; choose another file")
     return details, tensors
@@ -272,16 +294,22 @@ def text_facts(train_iter, vocab):
 def run_facts(train_iter, vocab, lr, num_epochs, recipe):
     """Describe a training."""
     facts = {"torch": torch.__version__.partition("+")[0], **text_facts(train_iter, vocab)}
-    facts |= {"recipe": getattr(recipe, "__qualname__", type(recipe).__qualname__)}
+    facts["recipe"] = getattr(recipe, "__qualname__", type(recipe).__qualname__)  # NoneType: the loop's own
     facts |= {"lr": float(lr), "num_epochs": int(num_epochs)}
     settings = ("batch_size", "num_steps", "sampling", "carries_state")
     return facts | {name: getattr(train_iter, name, None) for name in settings}
 
 
+def trains(optimizer, net):
+    """Whether it is one of torch's optimizers and has weights of the model."""
+    groups = optimizer.param_groups if isinstance(optimizer, torch.optim.Optimizer) else ()
+    return not {id(weight) for group in groups for weight in group["params"]}.isdisjoint(map(id, net.parameters()))
+
+
 def optimizer_facts(optimizer):
     """Describe an optimizer: its class, that of its schedule, and the settings of its groups of parameters."""
     facts = {"optimizer": type(optimizer).__name__, "schedule": type(getattr(optimizer, "schedule", None)).__name__}
-    for number, group in enumerate(getattr(optimizer, "param_groups", ())):
+    for number, group in enumerate(optimizer.param_groups):
         plain_group = group | {"params": f"{len(group['params'])} tensors"}
         facts |= {f"{name} of the optimizer's group {number}": str(value) for name, value in plain_group.items()}
     return facts

@@ -67,28 +67,29 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
     """
     training.check_training(net, train_iter, vocab, lr, num_epochs, every, recipe)  # before anything is drawn
     history = [] if history is None else history
-    first, kept = history[-1].epoch + 1 if history else 1, None
+    first, disk = history[-1].epoch + 1 if history else 1, None
     if checkpoint is not None:
-        kept = Checkpoint(checkpoint, net, train_iter, vocab, lr, num_epochs, device, recipe, history)
-        recipe, first, num_epochs = kept.recipe, kept.first, kept.left
+        recipe = training.sgd if recipe is None and epochs is training.epochs else recipe  # a reader's loop has its own
+        disk = Checkpoint(checkpoint, net, train_iter, vocab, lr, num_epochs, device, recipe, history)
+        recipe, first, num_epochs = disk.recipe, disk.first, disk.left
     last, rest = first + num_epochs - 1, {"recipe": recipe, "prefix": prefix, "every": every, "first": first}
-    run = () if kept and kept.finished else epochs(net, train_iter, vocab, lr, num_epochs, device, **rest)
+    run = () if disk and disk.finished else epochs(net, train_iter, vocab, lr, num_epochs, device, **rest)
     live = LivePlot(counted(train_iter, vocab), last) if plot else None
     threads, start = ThreadWatch(device), time.perf_counter()
     try:
         with quick_layers() if fast else nullcontext():
             for record in run:
                 history.append(record)
-                if kept:
-                    kept.keep()
+                if disk:
+                    disk.keep()
                 threads.see(record.tokens_per_second)
                 if live:
                     live.update(history, progress(record, first, last, time.perf_counter() - start))
     except KeyboardInterrupt:
         print(f"Stopped after epoch {history[-1].epoch if history else 0}; the model and its history are kept.")
     finally:
-        if kept:
-            kept.write()
+        if disk:
+            disk.close()
         if live:
             live.update(history, reached(history), now=True)
     print(summary(history, device))

@@ -18,6 +18,7 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torch.optim.optimizer import _global_optimizer_pre_hooks
 
 from course_utils import RNNModel, SeqDataLoader, Vocab, checkpoints, load_run, predict, train, training
 from course_utils.loaders import TextVocab, split
@@ -119,13 +120,21 @@ def own_loop(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix, 
         yield OwnRecord(epoch, torch.tensor(training.train_epoch(net, train_iter, optimizer, device)), 1.0)
 
 
+def loop_with_momentum(net, train_iter, vocab, lr, num_epochs, device, *, recipe=None, prefix, every, first):
+    """A reader's loop with an optimizer of its own."""
+    assert recipe is None
+    optimizer = torch.optim.SGD(net.parameters(), lr, momentum=0.9)
+    for epoch in range(first, first + num_epochs):
+        yield training.Epoch(epoch, training.train_epoch(net, train_iter, optimizer, device), 1.0)
+
+
 @pytest.mark.parametrize(("net", "options"), [
     ({"layer": nn.GRU, "bidirectional": True}, {"recipe": training.one_cycle}),
     ({"kind": Own, "num_layers": 2}, {"data": batches(sampling="random")}),
     ({}, {"recipe": staircase}),
     ({}, {"recipe": ramp}),
     ({"layer": nn.LSTM}, {"epochs": own_loop, "recipe": training.one_cycle}),
-    ({"layer": nn.LSTM}, {"epochs": own_loop}),
+    ({"kind": Own}, {"epochs": loop_with_momentum}),
 ])  # fmt: skip
 def test_a_stopped_run_goes_on_to_the_same_bits(path, net, options, capsys):
     whole = model(**net)
@@ -137,6 +146,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(path, net, options, capsys):
     assert learnt(run(resumed, path, **options)) == learnt(history)
     assert weights(resumed) == weights(whole)
     assert f"{path}: going on at epoch 4.\n" in capsys.readouterr().out
+    assert not _global_optimizer_pre_hooks
 
 
 def test_a_finished_run_is_returned_and_trained_no_more(path, capsys, monkeypatch):
@@ -411,8 +421,7 @@ def test_it_is_written_every_few_seconds_and_at_the_end(path, monkeypatch):
     monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(checkpoints, "write", lambda path, details, tensors: written.append(len(details["history"])))
 
-    def epochs(net, *args, recipe, **kwargs):
-        recipe(net, 1, 1)
+    def epochs(*args, **kwargs):
         for epoch in range(1, 15):
             yield training.Epoch(epoch, 9.0, 1.0)
             clock.now += 1.0
@@ -431,15 +440,23 @@ def hidden_schedule(net, lr, num_updates):
     return optimizer
 
 
-def loop_without_recipe(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix, every, first):
-    optimizer = torch.optim.SGD(net.parameters(), lr)
+def by_hand(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix, every, first):
+    """A loop without an optimizer of torch's."""
     for epoch in range(first, first + num_epochs):
-        yield training.Epoch(epoch, training.train_epoch(net, train_iter, optimizer, device), 1.0)
+        by_hand = SimpleNamespace(
+            zero_grad=net.zero_grad, step=lambda: [p.data.sub_(lr * p.grad) for p in net.parameters()]
+        )
+        yield training.Epoch(epoch, training.train_epoch(net, train_iter, by_hand, device), 1.0)
+
+
+def loop_with_schedule(net, train_iter, *args, recipe, **kwargs):
+    return training.epochs(net, train_iter, *args, recipe=ramp, **kwargs)
 
 
 @pytest.mark.parametrize(("options", "words"), [
     ({"recipe": hidden_schedule}, "keep the schedule in optimizer.schedule"),
-    ({"epochs": loop_without_recipe}, "took no optimizer of torch from its recipe"),
+    ({"epochs": by_hand}, "no optimizer of torch trains it"),
+    ({"epochs": loop_with_schedule}, "its loop makes the schedule"),
 ])  # fmt: skip
 def test_what_could_not_go_on_exactly_says_so_and_is_refused(path, capsys, options, words):
     net = stop_within(model(), 4)
