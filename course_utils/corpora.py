@@ -173,10 +173,12 @@ def _answer(url, timeout):
 def write_atomically(path, data):
     """Write `data` to `path` in one step, so that a half-written file is never found there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # or after a power cut the name may stand for an empty file
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)

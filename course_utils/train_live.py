@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from IPython.display import Image, display
 
 from course_utils import plots, training
+from course_utils.checkpoints import Checkpoint
 from course_utils.devices import ThreadWatch, describe
 from course_utils.fast import quick_layers
 from course_utils.loaders import bits_per_character, tokens_per_character
@@ -38,7 +39,7 @@ class LivePlot:
 
 
 def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=None, prefix=None,
-          every=10, recipe=None, epochs=training.epochs, fast=True):  # fmt: skip
+          every=10, recipe=None, epochs=training.epochs, fast=True, checkpoint=None):  # fmt: skip
     """Train `net` in place with clipped gradients, showing training and held-out perplexity live.
 
     Interrupting the cell keeps the model and the records so far. Calling again goes on with the model; pass the
@@ -55,32 +56,42 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
             A second call begins a new cycle.
         epochs: the training loop, a generator function with the arguments of `training.epochs`; hand over your own.
         fast: let torch's recurrent layers compute in the quicker way of `course_utils.fast` where there is one.
+        checkpoint: a file such as "run.safetensors", written every few seconds and at the end. The same call with a new
+            model goes on where the file's run stopped. `load_run` reads it.
 
     Returns:
         A list of `training.Epoch` records.
 
     Raises:
-        ValueError: an argument is out of range.
+        ValueError: an argument is out of range, or the checkpoint is another run's.
         FloatingPointError: the loss became infinite or undefined; the learning rate is too large.
     """
     training.check_training(net, train_iter, vocab, lr, num_epochs, every, recipe)  # before anything is drawn
     history = [] if history is None else history
-    first = history[-1].epoch + 1 if history else 1
-    last = first + num_epochs - 1
     prefix = opening(train_iter, vocab) if prefix is None else prefix
-    run = epochs(net, train_iter, vocab, lr, num_epochs, device, recipe=recipe, prefix=prefix, every=every, first=first)
+    first, disk = history[-1].epoch + 1 if history else 1, None
+    if checkpoint is not None:
+        recipe = training.sgd if recipe is None and epochs is training.epochs else recipe  # a reader's loop has its own
+        disk = Checkpoint(checkpoint, net, train_iter, vocab, lr, num_epochs, device, recipe, history)
+        recipe, first, num_epochs = disk.recipe, disk.first, disk.left
+    last, rest = first + num_epochs - 1, {"recipe": recipe, "prefix": prefix, "every": every, "first": first}
+    run = () if disk and disk.finished else epochs(net, train_iter, vocab, lr, num_epochs, device, **rest)
     live = LivePlot(counted(train_iter, vocab), last) if plot else None
     threads, start = ThreadWatch(device), time.perf_counter()
     try:
         with quick_layers() if fast else nullcontext():
             for record in run:
                 history.append(record)
+                if disk:
+                    disk.keep()
                 threads.see(record.tokens_per_second)
                 if live:
                     live.update(history, progress(record, first, last, time.perf_counter() - start))
     except KeyboardInterrupt:
         print(f"Stopped after epoch {history[-1].epoch if history else 0}; the model and its history are kept.")
     finally:
+        if disk:
+            disk.close()
         if live:
             live.update(history, reached(history), now=True)
     print(summary(history, device) + bits(history, train_iter, vocab))

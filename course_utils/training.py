@@ -85,10 +85,10 @@ def one_cycle(net, lr, num_updates):
     """A quicker recipe: AdamW, whose learning rate rises to `lr` and then falls to
     almost 0."""
     optimizer = torch.optim.AdamW(net.parameters(), lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
+    optimizer.schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, lr, total_steps=num_updates + 1, pct_start=0.15
     )
-    optimizer.register_step_post_hook(lambda *details: schedule.step())
+    optimizer.register_step_post_hook(lambda *details: optimizer.schedule.step())
     return optimizer
 
 
