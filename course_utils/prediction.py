@@ -4,6 +4,7 @@ Dimensions: T time steps (here the prefix's length), B batch size (here 1),
 V vocabulary.
 """
 
+import copy
 import math
 
 import torch
@@ -26,6 +27,14 @@ def distribution(logits, temperature=1.0, top_k=None):
     return torch.softmax(logits / temperature, dim=0)
 
 
+def for_reading(net):
+    """Return a twin of a model, with the same weights, in eval mode; the model itself
+    keeps its mode, even in the middle of a training."""
+    twin, parts = copy.copy(net), net._modules.items()
+    twin._modules = {name: part and for_reading(part) for name, part in parts}
+    return twin.eval()
+
+
 @torch.no_grad()
 def predict(prefix, num_preds, net, vocab, device, temperature=0.0, top_k=None,
             generator=None):  # fmt: skip
@@ -33,18 +42,14 @@ def predict(prefix, num_preds, net, vocab, device, temperature=0.0, top_k=None,
     no weight changes."""
     check_prediction(prefix, num_preds, net, vocab, temperature, top_k)
     outputs = [vocab[character] for character in prefix]
+    net = for_reading(net)  # dropout, where there is any, is for training only
     state = net.begin_state(batch_size=1, device=device)
-    was_training = net.training
-    net.eval()  # dropout, where there is any, is for training only
-    try:
-        warm_up = torch.tensor([outputs], device=device)  # (1, T)
-        logits, state = net(warm_up, state)  # (T, V)
-        for _ in range(num_preds):
-            outputs.append(choose(logits[-1], temperature, top_k, generator))
-            latest = torch.tensor([outputs[-1:]], device=device)  # (1, 1)
-            logits, state = net(latest, state)  # (1, V)
-    finally:
-        net.train(was_training)
+    warm_up = torch.tensor([outputs], device=device)  # (1, T)
+    logits, state = net(warm_up, state)  # (T, V)
+    for _ in range(num_preds):
+        outputs.append(choose(logits[-1], temperature, top_k, generator))
+        latest = torch.tensor([outputs[-1:]], device=device)  # (1, 1)
+        logits, state = net(latest, state)  # (1, V)
     return "".join(vocab.to_tokens(outputs))
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils.prediction import predict
+from course_utils.prediction import for_reading, predict
 
 
 def detach(state):
@@ -50,16 +50,12 @@ def evaluate(net, tokens, device, row_length=1_000, num_steps=100):
     used = (len(tokens) - 1) // num_rows * num_rows
     X = tokens[:used].reshape(num_rows, -1).to(device)
     Y = tokens[1 : used + 1].reshape(num_rows, -1).to(device)
+    net = for_reading(net)  # dropout, where there is any, is for training only
     state, total_loss = net.begin_state(device, batch_size=num_rows), 0.0
-    was_training = net.training
-    net.eval()  # dropout, where there is any, is for training only
-    try:
-        windows = zip(X.split(num_steps, dim=1), Y.split(num_steps, dim=1), strict=True)
-        for inputs, labels in windows:
-            logits, state = net(inputs, state)
-            total_loss += F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
-    finally:
-        net.train(was_training)
+    windows = zip(X.split(num_steps, dim=1), Y.split(num_steps, dim=1), strict=True)
+    for inputs, labels in windows:
+        logits, state = net(inputs, state)
+        total_loss += F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
     return (total_loss / used).exp().item()
 
 

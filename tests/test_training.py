@@ -1,5 +1,6 @@
 """The training loop equals the book's and plain loops over tokens, stops and goes on, and says what it cannot do."""
 
+import contextlib
 import math
 from collections import Counter
 from itertools import islice, pairwise
@@ -131,12 +132,23 @@ def test_evaluate_changes_nothing_uses_no_dropout_and_builds_no_graph(training):
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("read", [evaluate, lambda net, tokens, device: predict("time", 3, net, VOCAB, device)])
-def test_the_mode_is_restored_also_after_a_failure(read, training):
-    net = model().train(training)
-    net.linear = nn.Linear(1, 1)  # too narrow for the hidden units
-    with pytest.raises(RuntimeError):
+@pytest.mark.parametrize("fails", [False, True])
+def test_whoever_reads_a_model_leaves_every_part_in_its_mode_even_meanwhile(read, training, fails):
+    net, seen = model().train(training), []
+    net.rnn.train(not training)  # a part that is frozen, or trained alone
+    net.heard, net.latest = [], net.linear(torch.zeros(1, net.num_hiddens))  # of a graph, as after a training
+
+    def look(twin, *_):
+        seen.append([net.training, net.rnn.training, net.linear.training])
+        twin.heard.append((twin.training, twin.rnn.training))
+        assert not fails
+
+    net.register_forward_pre_hook(look)
+    with pytest.raises(AssertionError) if fails else contextlib.nullcontext():
         read(net, torch.arange(V), "cpu")
-    assert net.training == training
+    assert seen == [[training, not training, training]] * len(seen) != []
+    assert set(net.heard) == {(False, False)}
+    assert [net.training, net.rnn.training, net.linear.training] == seen[0]
 
 
 def test_an_epoch_trains_with_dropout_even_after_eval():
