@@ -137,6 +137,11 @@ def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe):
             f"the model knows {known} tokens, the vocabulary has {len(vocab)}; "
             "build it with len(vocab)"
         )
+    if not all(weight.isfinite().all() for weight in net.parameters()):
+        raise ValueError(
+            "the model has weights that are not finite, as after a training that has "
+            "diverged; build a new one"
+        )
     if not hasattr(train_iter, "carries_state"):
         raise ValueError(
             "train_iter does not say whether it carries_state; "
