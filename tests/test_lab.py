@@ -100,7 +100,7 @@ def test_controls_are_attributes_and_stand_above_the_picture_in_columns():
         columns = (1, 1)
 
     lab, wide = Counter(), InColumns()
-    assert lab.children[:-1] == (lab.number, lab.word, lab.errors, lab.picture, lab.presenter)
+    assert lab.children[:-1] == (lab.number, lab.word, lab.errors, lab.picture, lab.printed, lab.presenter)
     assert lab.controls == {"number": lab.number, "word": lab.word}
     assert [column.children for column in wide.children[0].children] == [(wide.number,), (wide.word,)]
     assert wide.children[1:3] == (wide.errors, wide.picture)
