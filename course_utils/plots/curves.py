@@ -93,10 +93,10 @@ class RunCurves(TrainingCurves):
     def draw(self, history, title="", earlier=(), last_epoch=1, hint=""):
         """Show the records of `history` over those of earlier runs, pairs (label, history), and return the picture.
 
-        The hint, where there is one, stands in the middle of the picture.
+        The hint stands in the middle; without one, an empty picture says what to do.
         """
         super().draw(history, title)
-        self.hint.set_text(hint)
+        self.hint.set_text(hint or ("" if history or earlier else "press Start: the curves grow here"))
         for artist in self.ghosts:
             artist.remove()
         self.ghosts, unseen = [], []

@@ -29,7 +29,7 @@ def shorten(error):
         if path.startswith(PACKAGE):
             ours = number
         elif ours >= 0 and is_readers(path):
-            first, last = ours + 1, number + 1
+            first, last = first if first > ours else number, number + 1
     rest = None if last else error.__traceback__
     for frame in reversed(frames[first:last]):
         rest = types.TracebackType(rest, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)

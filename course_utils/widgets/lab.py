@@ -40,6 +40,7 @@ class Lab(ipywidgets.VBox):
     refusals = ()
 
     def __init__(self, controls):
+        __tracebackhide__ = True  # of an error in the reader's code, IPython shows her cell and her code
         self._lock = threading.RLock()  # JupyterLab delivers slider moves in a second thread while a cell runs
         self._stale = True
         self.picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start", "max_width": "100%"})
@@ -176,6 +177,7 @@ class FunctionLab(Lab):
     """A lab around one function of the reader's, which takes the controls' values by name and returns a picture."""
 
     def __init__(self, function, **controls):
+        __tracebackhide__ = True
         self.function = Latest(function)
         super().__init__(controls)
 

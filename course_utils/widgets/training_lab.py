@@ -259,7 +259,7 @@ class TrainingLab(Lab):
         *earlier, latest = self.runs or [None]
         ghosts = [(f"run {run.number}", list(run.history)) for run in earlier[-NUM_GHOSTS:]]
         last_epoch = max([run.settings["num_epochs"] for run in self.runs], default=self.num_epochs.value)
-        hint = "press Start: the curves grow here" if latest is None else textwrap.fill(latest.error, 70)
+        hint = textwrap.fill(latest.error, 70) if latest else ""
         title = str(latest) if latest else "no run yet"
         return self._curves.draw(list(self.history), title, ghosts, last_epoch, hint)
 
