@@ -8,6 +8,8 @@ import math
 
 import torch
 
+from course_utils.reading import reading
+
 
 def choose(logits, temperature=0.0, top_k=None, generator=None):
     """Pick the next token by its scores (V): best at temperature 0, else drawn from
@@ -34,18 +36,14 @@ def predict(prefix, num_preds, net, vocab, device, temperature=0.0, top_k=None,
     check_prediction(prefix, num_preds, net, vocab, temperature, top_k)
     split, join = getattr(vocab, "split", list), getattr(vocab, "join", "".join)
     outputs = [vocab[token] for token in split(prefix)]
-    state = net.begin_state(batch_size=1, device=device)
-    was_training = net.training
-    net.eval()  # dropout, where there is any, is for training only
-    try:
+    with reading(net) as net:  # in eval mode: dropout is for training only
+        state = net.begin_state(batch_size=1, device=device)
         warm_up = torch.tensor([outputs], device=device)  # (1, T)
         logits, state = net(warm_up, state)  # (T, V)
         for _ in range(num_preds):
             outputs.append(choose(logits[-1], temperature, top_k, generator))
             latest = torch.tensor([outputs[-1:]], device=device)  # (1, 1)
             logits, state = net(latest, state)  # (1, V)
-    finally:
-        net.train(was_training)
     return join(vocab.to_tokens(outputs))
 
 

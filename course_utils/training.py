@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_utils.prediction import predict
+from course_utils.reading import reading
 
 
 def detach(state):
@@ -51,16 +52,13 @@ def evaluate(net, tokens, device, row_length=1_000, num_steps=100):
     used = (len(tokens) - 1) // num_rows * num_rows
     X = tokens[:used].reshape(num_rows, -1).to(device)
     Y = tokens[1 : used + 1].reshape(num_rows, -1).to(device)
-    state, total_loss = net.begin_state(device, batch_size=num_rows), 0.0
-    was_training = net.training
-    net.eval()  # dropout, where there is any, is for training only
-    try:
-        windows = zip(X.split(num_steps, dim=1), Y.split(num_steps, dim=1), strict=True)
+    windows = zip(X.split(num_steps, dim=1), Y.split(num_steps, dim=1), strict=True)
+    with reading(net) as net:  # in eval mode: dropout is for training only
+        state, total_loss = net.begin_state(device, batch_size=num_rows), 0.0
         for inputs, labels in windows:
             logits, state = net(inputs, state)
-            total_loss += F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
-    finally:
-        net.train(was_training)
+            loss = F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
+            total_loss += loss
     return (total_loss / used).exp().item()
 
 
@@ -142,6 +140,11 @@ def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe):
         raise ValueError(
             f"the model knows {known} tokens, the vocabulary has {len(vocab)}; "
             "build it with len(vocab)"
+        )
+    if not all(weight.isfinite().all() for weight in net.parameters()):
+        raise ValueError(
+            "the model has weights that are not finite, as after a training that has "
+            "diverged; build a new one"
         )
     if not hasattr(train_iter, "carries_state"):
         raise ValueError(

@@ -1,7 +1,9 @@
 """The training loop equals the book's and plain loops over tokens, stops and goes on, and says what it cannot do."""
 
+import contextlib
 import math
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
 
 import common
@@ -132,12 +134,34 @@ def test_evaluate_changes_nothing_uses_no_dropout_and_builds_no_graph(training):
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("read", [evaluate, lambda net, tokens, device: predict("time", 3, net, VOCAB, device)])
-def test_the_mode_is_restored_also_after_a_failure(read, training):
-    net = model().train(training)
-    net.linear = nn.Linear(1, 1)  # too narrow for the hidden units
-    with pytest.raises(RuntimeError):
-        read(net, torch.arange(V), "cpu")
-    assert net.training == training
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["in the main thread", "in another thread"])
+def test_whoever_reads_a_model_leaves_every_part_in_its_mode(read, training, fails, elsewhere):
+    net, seen = model().train(training), []
+    net.rnn.train(not training)  # a part that is frozen, or trained alone
+    net.heard, net.latest = [], net.linear(torch.zeros(1, net.num_hiddens))  # of a graph, as after a training
+
+    def look(twin, *_):
+        seen.append([net.training, net.rnn.training, net.linear.training])
+        twin.heard.append((twin.training, twin.rnn.training))
+        assert not fails
+
+    net.register_forward_pre_hook(look)
+    with pytest.raises(AssertionError) if fails else contextlib.nullcontext(), ThreadPoolExecutor(1) as thread:
+        thread.submit(read, net, torch.arange(V), "cpu").result() if elsewhere else read(net, torch.arange(V), "cpu")
+    modes = [training, not training, training]
+    assert seen == [modes if elsewhere else [False] * 3] * len(seen) != []  # a cell may be training it just now
+    assert set(net.heard) == {(False, False)}
+    assert [net.training, net.rnn.training, net.linear.training] == modes
+
+
+def test_what_a_model_notes_while_it_is_read_is_not_lost():
+    net = model()
+    net.calls, forward = 0, net.forward
+    net.forward = lambda X, state: (setattr(net, "calls", net.calls + 1), net.train(), forward(X, state))[2]
+    predict("time", 3, net.eval(), VOCAB, "cpu")
+    assert net.calls == 4  # the prefix and three characters
+    assert not net.training
 
 
 def test_an_epoch_trains_with_dropout_even_after_eval():

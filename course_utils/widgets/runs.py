@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from course_utils import checkpoints, plots
+from course_utils.widgets.faults import Prints
 
 
 @dataclass(eq=False)
@@ -23,8 +24,11 @@ class Run:
     history: list = field(default_factory=list)  # `training.Epoch` records
     state: str = "training"  # or "paused", "finished", "stopped", "interrupted", "failed"
     seconds: float = 0.0  # spent, pauses left out
-    error: str = ""  # the traceback of a failed run
-    file: Path | None = None  # where it is kept
+    file: Path | None = None  # where it is kept on disk
+    error: str = ""  # why it failed, in one sentence
+    traceback: str = ""
+    kept: object = None  # `train_live.LastGood`, for a run that diverges
+    prints: Prints = field(default_factory=Prints)  # what the model, the loop and the recipe print
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property

@@ -38,6 +38,7 @@ class PredictionStepper(Lab):
 
     def __init__(self, net, vocab, device, prefix=None, choose=prediction.choose,
                  distribution=prediction.distribution):  # fmt: skip
+        __tracebackhide__ = True
         self.net, self.vocab, self.device = net, vocab, device
         self.choose, self.distribution = Latest(choose), Latest(distribution)
         self.walk = self.snapshot = self._started_with = None
