@@ -17,7 +17,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_utils import RNNModel, Vocab, d2l, load_data_time_machine, predict, train, training
-from course_utils.fast import quick_layers
 from course_utils.loaders import SeqDataLoader
 from course_utils.text import tokenize
 from course_utils.training import Epoch, baselines, epochs, evaluate, one_cycle, sgd, train_epoch
@@ -302,12 +301,11 @@ def test_a_training_that_blows_up_says_so(lr):
 
 
 def test_the_books_recipe_memorises_its_10_000_characters():
-    """The long one, some ten seconds: the 500 epochs of the book, seen from the training and the held-out side."""
+    """The long one, about half a minute: the 500 epochs of the book, seen from the training and the held-out side."""
     torch.manual_seed(0)
     train_iter, vocab = load_data_time_machine(32, 35, corpus=common.BOOK or "story")
     net = RNNModel(nn.RNN(len(vocab), 256), len(vocab))
-    with quick_layers():  # as `train` does
-        records = list(epochs(net, train_iter, vocab, 1, 500, "cpu", every=50))
+    records = list(epochs(net, train_iter, vocab, 1, 500, "cpu", every=50))
     training = np.mean([record.perplexity for record in records[-10:]])
     unseen = [record.held_out_perplexity for record in records if record.held_out_perplexity is not None]
     assert len(records) == 500
