@@ -80,7 +80,7 @@ class Checkpoint:
         self.device, self.readers, self.recipe = torch.device(device), recipe, recipe and self._recipe
         self.facts = run_facts(train_iter, vocab, lr, num_epochs, recipe)
         self.optimizer, self.num_updates, self.start, self.hindrance = None, None, {}, ""
-        self.latest, self.written, self.failing = None, -math.inf, False
+        self.latest, self.written, self.failing, self.several = None, -math.inf, False, False
         self.saved = self._read() if self.path.exists() else None
         done = epochs_of(self.saved[0]) if self.saved else history
         self.before = self.saved[0]["before"] if self.saved else len(history)  # records of an earlier training
@@ -122,7 +122,11 @@ class Checkpoint:
 
     def _meet(self, optimizer, *details):
         """Get to know the optimizer of the model; the first one gets back what the file's knew."""
-        if self.optimizer is None and trains(optimizer, self.net):
+        if optimizer is self.optimizer or not trains(optimizer, self.net):
+            return
+        if self.optimizer is not None:
+            self.several = True
+        else:
             self.optimizer, self.start = optimizer, optimizer_facts(optimizer)
             if self.saved:
                 (details, tensors), schedule = self.saved, getattr(optimizer, "schedule", None)
@@ -155,6 +159,8 @@ class Checkpoint:
         why, state, schedule = "", None, getattr(self.optimizer, "schedule", None)
         if self.optimizer is None:
             why = "no optimizer of torch trains it"
+        elif self.several:
+            why = "more than one optimizer trains it"
         elif schedule and self.num_updates is None:
             why = "its loop makes the schedule; leave that to a recipe, and hand it over as recipe=..."
         elif not hasattr(schedule, "state_dict") and (schedule or optimizer_facts(self.optimizer) != self.start):

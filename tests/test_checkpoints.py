@@ -449,6 +449,13 @@ def by_hand(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix, e
         yield training.Epoch(epoch, training.train_epoch(net, train_iter, by_hand, device), 1.0)
 
 
+def loop_with_two(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix, every, first):
+    parts = [torch.optim.SGD(part.parameters(), lr, momentum=0.9) for part in (net.rnn, net.linear)]
+    both = SimpleNamespace(zero_grad=net.zero_grad, step=lambda: [part.step() for part in parts])
+    for epoch in range(first, first + num_epochs):
+        yield training.Epoch(epoch, training.train_epoch(net, train_iter, both, device), 1.0)
+
+
 def loop_with_schedule(net, train_iter, *args, recipe, **kwargs):
     return training.epochs(net, train_iter, *args, recipe=ramp, **kwargs)
 
@@ -456,6 +463,7 @@ def loop_with_schedule(net, train_iter, *args, recipe, **kwargs):
 @pytest.mark.parametrize(("options", "words"), [
     ({"recipe": hidden_schedule}, "keep the schedule in optimizer.schedule"),
     ({"epochs": by_hand}, "no optimizer of torch trains it"),
+    ({"epochs": loop_with_two}, "more than one optimizer trains it"),
     ({"epochs": loop_with_schedule}, "its loop makes the schedule"),
 ])  # fmt: skip
 def test_what_could_not_go_on_exactly_says_so_and_is_refused(path, capsys, options, words):
