@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 
-from course_utils import RNNModel, SeqDataLoader, Vocab, checkpoints, load_run, predict, train, training
+from course_utils import RNNModel, SeqDataLoader, Vocab, checkpoints, load_run, predict, saved_runs, train, training
 from course_utils.loaders import TextVocab, split
 from course_utils.text import tokenize
 
@@ -319,7 +319,7 @@ def foreign(path, kind):
         "text": lambda: b"My diary.\n" * 100,
         "pickle": lambda: b"\x80\x02}q\x00.",
         "other tensors": lambda: safetensors.torch.save({"a": torch.ones(2)}, {"format": "pt"}),
-        "broken details": lambda: safetensors.torch.save({"a": torch.ones(2)}, {checkpoints.ENTRY: '{"model": '}),
+        "broken details": lambda: safetensors.torch.save({"a": torch.ones(2)}, {saved_runs.ENTRY: '{"model": '}),
     }
     path.write_bytes(contents[kind]())
 
@@ -504,7 +504,7 @@ def test_a_vocabulary_keeps_its_kind_of_tokens_and_their_order(path, kind):
     vocab.idx_to_token = vocab.idx_to_token[::-1]
     vocab.token_to_idx = {token: idx for idx, token in enumerate(vocab.idx_to_token)}
     net = RNNModel(nn.RNN(len(vocab), 8), len(vocab))
-    checkpoints.write(path, *checkpoints.contents(net, vocab, []))
+    saved_runs.write(path, *saved_runs.contents(net, vocab, []))
     loaded = load_run(path).vocab
     assert type(loaded) is TextVocab
     assert vars(loaded) == vars(vocab)
