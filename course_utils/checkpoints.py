@@ -12,9 +12,8 @@ import time
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from course_utils.saved_runs import (
-    check, contents, epochs_of, file_name, model_facts, pack, plain, read, text_facts, unpack, write,
-)  # fmt: skip
+from course_utils import saved_runs
+from course_utils.saved_runs import check, pack, unpack
 
 SECONDS_BETWEEN_WRITES = 5.0
 
@@ -32,13 +31,13 @@ class Checkpoint:
     """
 
     def __init__(self, path, net, train_iter, vocab, lr, num_epochs, device, recipe, history):
-        self.path, self.net, self.vocab, self.history = file_name(path), net, vocab, history
+        self.path, self.net, self.vocab, self.history = saved_runs.file_name(path), net, vocab, history
         self.device, self.readers, self.recipe = torch.device(device), recipe, recipe and self._recipe
         self.facts = run_facts(train_iter, vocab, lr, num_epochs, recipe)
         self.optimizer, self.num_updates, self.start, self.hindrance = None, None, {}, ""
         self.latest, self.written, self.failing, self.several = None, -math.inf, False, False
         self.saved = self._read() if self.path.exists() else None
-        done = epochs_of(self.saved[0]) if self.saved else history
+        done = saved_runs.epochs_of(self.saved[0]) if self.saved else history
         self.before = self.saved[0]["before"] if self.saved else len(history)  # records of an earlier training
         self.first, self.left = done[-1].epoch + 1 if done else 1, num_epochs - len(done) + self.before
         self.finished = bool(self.saved) and self.left <= 0
@@ -55,10 +54,10 @@ class Checkpoint:
 
     def _read(self):
         """Return the content of the file once it is clear that this training may go on with it."""
-        details, tensors = read(self.path)
-        check(self.path, details["model"], model_facts(self.net))
+        details, tensors = saved_runs.read(self.path)
+        check(self.path, details["model"], saved_runs.model_facts(self.net))
         check(self.path, details["run"], self.facts)
-        records = zip(map(plain, self.history), details["history"], strict=False)
+        records = zip(map(saved_runs.plain, self.history), details["history"], strict=False)
         if any(json.dumps(ours, default=float) != json.dumps(theirs) for ours, theirs in records):
             raise ValueError(f"history is not that of the run in {self.path}; leave it out, or choose another file")
         unfinished = len(details["history"]) < self.facts["num_epochs"] + details["before"]
@@ -95,13 +94,13 @@ class Checkpoint:
         """Give model and history what they had, and unless all is done the random numbers."""
         details, tensors = self.saved
         self.net.load_state_dict(unpack(details["net"], tensors))
-        self.history[:] = epochs_of(details)
+        self.history[:] = saved_runs.epochs_of(details)
         if not self.finished:
             set_random_state(unpack(details["random"], tensors))
 
     def keep(self):
         """Remember the state after an epoch, and write it if the last writing was long enough ago."""
-        details, tensors = contents(self.net, self.vocab, self.history)
+        details, tensors = saved_runs.contents(self.net, self.vocab, self.history)
         details |= {"run": self.facts, "before": self.before, "num_updates": self.num_updates}
         details["random"] = pack(random_state(self.device), "random", tensors)
         details["optimizer"] = self._optimizer_state(tensors)
@@ -141,7 +140,7 @@ class Checkpoint:
             return
         self.written = time.monotonic()
         try:
-            write(self.path, *self.latest)
+            saved_runs.write(self.path, *self.latest)
             self.latest, self.failing = None, False
         except (OSError, ValueError, TypeError) as error:
             if not self.failing:
@@ -152,7 +151,7 @@ class Checkpoint:
 
 def run_facts(train_iter, vocab, lr, num_epochs, recipe):
     """Describe a training."""
-    facts = {"torch": torch.__version__.partition("+")[0], **text_facts(train_iter, vocab)}
+    facts = {"torch": torch.__version__.partition("+")[0], **saved_runs.text_facts(train_iter, vocab)}
     facts["recipe"] = getattr(recipe, "__qualname__", type(recipe).__qualname__)  # NoneType: the loop's own
     facts |= {"lr": float(lr), "num_epochs": int(num_epochs)}
     settings = ("batch_size", "num_steps", "sampling", "carries_state")

@@ -419,7 +419,7 @@ def test_a_new_file_replaces_the_old_one_only_when_it_is_on_the_disk(path, monke
 def test_it_is_written_every_few_seconds_and_at_the_end(path, monkeypatch):
     clock, written = SimpleNamespace(now=100.0), []
     monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    monkeypatch.setattr(checkpoints, "write", lambda path, details, tensors: written.append(len(details["history"])))
+    monkeypatch.setattr(saved_runs, "write", lambda path, details, tensors: written.append(len(details["history"])))
 
     def epochs(*args, **kwargs):
         for epoch in range(1, 15):
