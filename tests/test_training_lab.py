@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import RNNModel, SeqDataLoader, checkpoints, fast, train, training
+from course_utils import RNNModel, SeqDataLoader, fast, saved_runs, train, training
 from course_utils.training import Epoch
 from course_utils.widgets import runs, training_lab
 from course_utils.widgets.training_lab import TrainingLab
@@ -778,7 +778,7 @@ async def test_files_of_other_texts_and_faults_are_one_sentence_in_the_lab(tmp_p
     assert "no run yet" in lab.status.value
     assert not list(tmp_path.iterdir())
     await ran(lab)
-    monkeypatch.setattr(checkpoints, "write_atomically", full_disk)
+    monkeypatch.setattr(saved_runs, "write_atomically", full_disk)
     lab.save.click()
     assert "Not saved in runs: No space left on device." in lab.status.value
     monkeypatch.undo()
