@@ -15,6 +15,7 @@ from IPython.display import Image, display
 
 from course_utils import plots, training
 from course_utils.checkpoints import Checkpoint
+from course_utils.checks import check_training, checked
 from course_utils.devices import ThreadWatch, describe
 from course_utils.fast import quick_layers
 from course_utils.loaders import bits_per_character, tokens_per_character
@@ -93,6 +94,7 @@ def on_interrupt(handler):
         signal.signal(signal.SIGINT, before)
 
 
+@checked()
 def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=None, prefix=None,
           every=10, recipe=None, epochs=training.epochs, fast=True, checkpoint=None):  # fmt: skip
     """Train `net` in place with clipped gradients, showing training and held-out perplexity live.
@@ -122,7 +124,7 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
         FloatingPointError: the loss became infinite or undefined; the learning rate is too large. The model gets the
             weights of its last good epoch back, and the error has the records as its attribute `history`.
     """
-    training.check_training(net, train_iter, vocab, lr, num_epochs, every, recipe)  # before anything is drawn
+    check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix)  # before anything is drawn
     history = [] if history is None else history
     prefix = opening(train_iter, vocab) if prefix is None else prefix
     first, disk = history[-1].epoch + 1 if history else 1, None

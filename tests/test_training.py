@@ -279,10 +279,10 @@ def test_a_models_own_class_needs_no_more_than_forward_and_begin_state():
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"lr": 0}, "lr is 0; the learning rate must be above 0"),
+    ({"lr": 0}, "lr is 0; it must be a number above 0"),
     ({"lr": float("nan")}, "lr is nan"),
-    ({"num_epochs": -1}, "num_epochs is -1 and every is 10; they must be at least 0 and 1"),
-    ({"every": 0}, "num_epochs is 1 and every is 0"),
+    ({"num_epochs": -1}, "num_epochs is -1; it must be a whole number of at least 0"),
+    ({"every": 0}, "every is 0; it must be a whole number of at least 1"),
     ({"vocab": Vocab("abc")}, f"the model knows {V} tokens, the vocabulary has 4; build it with len"),
     ({"train_iter": [1]}, "train_iter does not say whether it carries_state; load it with load_data_time_machine"),
     ({"recipe": "adam"}, r"recipe is 'adam'; .* training\.one_cycle"),
@@ -294,7 +294,7 @@ def test_what_cannot_be_trained_is_said(changes, message):
         list(epochs(**{**arguments, **changes}))
 
 
-@pytest.mark.parametrize("lr", [1e6, float("inf")])
+@pytest.mark.parametrize("lr", [1e6, 1e37])
 def test_a_training_that_blows_up_says_so(lr):
     with pytest.raises(FloatingPointError, match=r"perplexity is (inf|nan) after epoch \d+; .*learning rate below"):
         list(epochs(model(), loader(), VOCAB, lr, 50, "cpu"))

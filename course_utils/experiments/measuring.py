@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from course_utils.checks import checked, functions, kind
+
 TAKE_A_GENERATOR = {
     "bernoulli", "bernoulli_", "binomial", "cauchy_", "exponential_", "geometric_", "kaiming_normal_",
     "kaiming_uniform_", "log_normal_", "multinomial", "normal", "normal_", "poisson", "rand", "rand_like",
@@ -62,6 +64,7 @@ def update(optimizer, loss, max_norm=1.0):
     return loss.item()
 
 
+@checked(functions=functions)
 def median_seconds(functions, repeats):
     """Return how long each function (name -> function) takes, in seconds: name -> median of `repeats` calls.
 
@@ -75,6 +78,7 @@ def median_seconds(functions, repeats):
     return {name: statistics.median(measured[1:]) for name, measured in seconds.items()}
 
 
+@checked(tensor=kind(lambda value: value.grad_fn, "a tensor that autograd has computed"))
 def graph_nodes(tensor):
     """Return autograd's nodes behind a tensor, each one once: what `backward` would walk through."""
     found, waiting = {tensor.grad_fn}, [tensor.grad_fn]

@@ -19,10 +19,11 @@ import ipywidgets
 import torch
 
 from course_utils import plots, training
+from course_utils.checks import RULES, NoBatch, checked, kind, optional
 from course_utils.devices import ThreadWatch, try_gpu
 from course_utils.experiments.shapes import CELLS
 from course_utils.fast import quick_layers
-from course_utils.loaders import SeqDataLoader, load_data_time_machine
+from course_utils.loaders import KIND, SeqDataLoader, load_data_time_machine
 from course_utils.models import RNNModel
 from course_utils.train_live import LastGood, counted, diverged, on_interrupt
 from course_utils.widgets.faults import Prints, explain, shorten
@@ -39,8 +40,11 @@ SECONDS_FOR_THE_PAGE = 0.005  # after every slice, so that the loop hears of a b
 NUM_GHOSTS = 4
 
 
-class TooShort(ValueError):
-    """The text is too short for the batches that the controls ask for, in one sentence."""
+def _are_recipes(named):
+    return named and all(callable(recipe) and RULES["lr"]("lr", rate) for recipe, rate in named.values())
+
+
+RECIPES_RULE = kind(_are_recipes, "a dictionary, name -> (recipe, its lr)")
 
 
 class TrainingLab(Lab):
@@ -66,9 +70,10 @@ class TrainingLab(Lab):
     """
 
     columns = (4, 3)
-    refusals = (TooShort,)
+    refusals = (NoBatch,)
     _turn = None  # weak reference to the lab that may train
 
+    @checked(recipes=RECIPES_RULE, device=optional(RULES["device"]), tokens=KIND)
     def __init__(self, model=RNNModel, epochs=training.epochs, *, recipes=RECIPES, corpus="auto", batch_size=32,
                  max_tokens=10_000, tokens=None, prefix=None, seed=0, device=None, folder=None):  # fmt: skip
         self.model, self.epochs, self.seed = Latest(model), Latest(epochs), seed
@@ -143,10 +148,7 @@ class TrainingLab(Lab):
         """Build the batches and the model that the controls ask for."""
         text, settings = self.text, self._settings()
         cut = settings["num_steps"], settings["sampling"]
-        try:
-            train_iter = SeqDataLoader(text.corpus, text.batch_size, *cut, held_out=text.held_out)
-        except ValueError as error:
-            raise TooShort(error) from error
+        train_iter = SeqDataLoader(text.corpus, text.batch_size, *cut, held_out=text.held_out)
         torch.manual_seed(self.seed)
         with Prints() as prints:
             net = self._new_net(settings)
