@@ -77,7 +77,7 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
     live = LivePlot(counted(train_iter, vocab), last) if plot else None
     threads, start = ThreadWatch(device), time.perf_counter()
     try:
-        with quick_layers() if fast else nullcontext():
+        with quick_layers() if fast else nullcontext(), disk or nullcontext():
             for record in run:
                 history.append(record)
                 if disk:
@@ -88,8 +88,6 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
     except KeyboardInterrupt:
         print(f"Stopped after epoch {history[-1].epoch if history else 0}; the model and its history are kept.")
     finally:
-        if disk:
-            disk.close()
         if live:
             live.update(history, reached(history), now=True)
     print(summary(history, device))
