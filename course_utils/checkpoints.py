@@ -21,6 +21,7 @@ SECONDS_BETWEEN_WRITES = 5.0
 class Checkpoint:
     """Keeps a training on disk while it runs, and goes on with the run that the file at `path` holds, if there is one.
 
+    The training runs within this context; whatever ends it, what is not written yet is written then.
     What does not fit is refused when this object is made, before anything is changed. The optimizer is the one that
     `recipe` makes; a loop that makes one itself is not interfered with: its optimizer is met at its first step.
 
@@ -47,7 +48,6 @@ class Checkpoint:
             print(f"{path}: going on at epoch {self.first}.")
         if self.saved and (self.finished or self.saved[0]["num_updates"] is None):  # else when the recipe is called
             self._put_back()
-        self.hook = register_optimizer_step_pre_hook(self._meet)
         with contextlib.suppress(OSError):  # where a process was killed while it wrote
             for leftover in self.path.parent.glob(glob.escape(f".{self.path.name}.") + "*"):
                 leftover.unlink()
@@ -64,6 +64,13 @@ class Checkpoint:
         if unfinished and details["hindrance"]:
             raise ValueError(f"the run in {self.path} cannot be gone on with: {details['hindrance']}")
         return details, tensors
+
+    def __enter__(self):
+        self.hook = register_optimizer_step_pre_hook(self._meet)
+
+    def __exit__(self, *error):
+        self.hook.remove()
+        self.write()
 
     def _recipe(self, net, lr, num_updates):
         """The reader's recipe; the run's first call also puts everything back that the file holds."""
@@ -128,11 +135,6 @@ class Checkpoint:
             print(f"{self.path} keeps model and records, but the run could not be gone on with: {why}.")
         self.hindrance = self.hindrance or why
         return state
-
-    def close(self):
-        """Write what is not written yet."""
-        self.hook.remove()
-        self.write()
 
     def write(self):
         """Write what was remembered last; what prevents it is said once, and the training goes on."""

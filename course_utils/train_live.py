@@ -138,17 +138,12 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
     with on_interrupt(stop):
         try:
             live = LivePlot(counted(train_iter, vocab), last) if plot else None
-            threads, start = ThreadWatch(device), time.perf_counter()
-            with quick_layers() if fast else contextlib.nullcontext():
-                for record in run:
-                    history.append(record)
+            with quick_layers() if fast else contextlib.nullcontext(), disk or contextlib.nullcontext():
+                for record in follow(run, history, first, last, device, live):
                     stop.heard = False  # a loop that goes on after an interrupt can be interrupted again
                     kept.see(record)
                     if disk:
                         disk.keep()
-                    threads.see(record.tokens_per_second)
-                    if live:
-                        live.update(history, progress(record, first, last, time.perf_counter() - start))
             ended = "diverged" if diverged(history, len(vocab), lr) else "finished"
         except KeyboardInterrupt:
             ended = "stopped"
@@ -159,13 +154,22 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
             raise
         finally:
             stop.heard = True  # what is left to do is quickly done
-            if disk:
-                disk.close()
             if live:
                 live.finish(history, closing(ended, history))
-        ends = summary(history, device), bits(history, train_iter, vocab), diverged(history, len(vocab), lr)
-        print(*filter(None, ends), sep="\n")
-        return history
+    ends = summary(history, device), bits(history, train_iter, vocab), diverged(history, len(vocab), lr)
+    print(*filter(None, ends), sep="\n")
+    return history
+
+
+def follow(run, history, first, last, device, live):
+    """Yield each record once it is in the history; afterwards draw it, and watch the speed."""
+    threads, start = ThreadWatch(device), time.perf_counter()
+    for record in run:
+        history.append(record)
+        yield record
+        threads.see(record.tokens_per_second)
+        if live:
+            live.update(history, progress(record, first, last, time.perf_counter() - start))
 
 
 def opening(train_iter, vocab):

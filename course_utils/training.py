@@ -66,8 +66,7 @@ def evaluate(net, tokens, device, row_length=1_000, num_steps=100):
         state, total_loss = net.begin_state(device, batch_size=num_rows), 0.0
         for inputs, labels in windows:
             logits, state = net(inputs, state)
-            loss = F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
-            total_loss += loss
+            total_loss += F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
     return (total_loss / used).exp().item()
 
 

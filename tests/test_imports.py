@@ -9,7 +9,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "course_utils"
 FLOORS = {
-    "checks": 0,
+    "checks": 0,  # what anybody may call: refusals, and reading with a model
+    "reading": 0,
     **dict.fromkeys(["models", "prediction", "corpora", "plots", "devices"], 1),
     **dict.fromkeys(["training", "fast", "text", "loaders", "reference", "checkpoints", "saved_runs"], 2),
     **dict.fromkeys(["train_live", "experiments"], 3),
