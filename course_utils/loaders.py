@@ -5,6 +5,7 @@ Dimensions: T time steps (`num_steps`), B batch size.
 
 import collections
 import dataclasses
+import math
 import re
 import unicodedata
 from numbers import Integral
@@ -184,6 +185,20 @@ def load_data_time_machine(batch_size, num_steps, sampling="sequential", max_tok
     train_iter = SeqDataLoader(training, batch_size, num_steps, sampling, held_out)
     print(corpora.wrapped(f"{line} {len(training):,} tokens to train on, {len(held_out):,} held out."))
     return train_iter, vocab
+
+
+def bits_per_character(perplexity, tokens_per_character):
+    """Return log2(perplexity), the bits of a token, times the tokens of a character: comparable for any kind of tokens.
+
+    Where tokens are letters or characters it is log2(perplexity) itself. Knowing that a token is unknown is not knowing
+    what stands there: with a share of `<unk>` the number is too good.
+    """
+    return math.log2(perplexity) * tokens_per_character
+
+
+def tokens_per_character(tokens, vocab):
+    """Return how many tokens (a tensor of indices) there are for each character of the text that they make."""
+    return len(tokens) / len(vocab.join(vocab.to_tokens(tokens.tolist())))
 
 
 def check_kind(kind):

@@ -5,6 +5,7 @@ Dimensions: T time steps (`num_steps`), B batch size, V vocabulary.
 
 import math
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_utils.prediction import predict
+from course_utils.reading import reading
 
 
 def detach(state):
@@ -50,16 +52,13 @@ def evaluate(net, tokens, device, row_length=1_000, num_steps=100):
     used = (len(tokens) - 1) // num_rows * num_rows
     X = tokens[:used].reshape(num_rows, -1).to(device)
     Y = tokens[1 : used + 1].reshape(num_rows, -1).to(device)
-    state, total_loss = net.begin_state(device, batch_size=num_rows), 0.0
-    was_training = net.training
-    net.eval()  # dropout, where there is any, is for training only
-    try:
-        windows = zip(X.split(num_steps, dim=1), Y.split(num_steps, dim=1), strict=True)
+    windows = zip(X.split(num_steps, dim=1), Y.split(num_steps, dim=1), strict=True)
+    with reading(net) as net:  # in eval mode: dropout is for training only
+        state, total_loss = net.begin_state(device, batch_size=num_rows), 0.0
         for inputs, labels in windows:
             logits, state = net(inputs, state)
-            total_loss += F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
-    finally:
-        net.train(was_training)
+            loss = F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
+            total_loss += loss
     return (total_loss / used).exp().item()
 
 
@@ -92,10 +91,11 @@ def one_cycle(net, lr, num_updates):
 
 
 def epochs(net, train_iter, vocab, lr, num_epochs, device, *, recipe=None,
-           prefix="time traveller", every=10, first=1):  # fmt: skip
+           prefix=None, every=10, first=1):  # fmt: skip
     """Yield an `Epoch` after each epoch; in every tenth, the first and the last one,
     look at unseen text too. The recipe is `sgd` unless another one is given."""
     check_training(net, train_iter, vocab, lr, num_epochs, every, recipe)
+    prefix = getattr(vocab, "prefix", "time traveller") if prefix is None else prefix
     net.to(device)
     optimizer = (recipe or sgd)(net, lr, num_epochs * len(train_iter))
     tokens = len(train_iter) * train_iter.batch_size * train_iter.num_steps
@@ -141,6 +141,11 @@ def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe):
             f"the model knows {known} tokens, the vocabulary has {len(vocab)}; "
             "build it with len(vocab)"
         )
+    if not all(weight.isfinite().all() for weight in net.parameters()):
+        raise ValueError(
+            "the model has weights that are not finite, as after a training that has "
+            "diverged; build a new one"
+        )
     if not hasattr(train_iter, "carries_state"):
         raise ValueError(
             "train_iter does not say whether it carries_state; "
@@ -160,11 +165,11 @@ def check_finite(perplexity, epoch, lr):
 def baselines(tokens, held_out, vocab_size):
     """Return the held-out perplexity of mere counting: single tokens (unigram), pairs
     (bigram), each count plus one."""
-    singles = torch.bincount(tokens, minlength=vocab_size) + 1  # (V,)
-    pairs = tokens[:-1] * vocab_size + tokens[1:]
-    pairs = torch.bincount(pairs, minlength=vocab_size**2).reshape(vocab_size, -1) + 1
-    log_unigram = (singles / singles.sum()).log()
-    log_bigram = (pairs / pairs.sum(dim=1, keepdim=True)).log()  # (V, V): row = before
-    unigram = log_unigram[held_out[1:]].mean().neg().exp().item()
-    bigram = log_bigram[held_out[:-1], held_out[1:]].mean().neg().exp().item()
-    return {"unigram": unigram, "bigram": bigram}
+    singles = torch.bincount(tokens, minlength=vocab_size)  # (V,)
+    unigram = ((singles + 1) / (len(tokens) + vocab_size))[held_out[1:]]
+    pairs = Counter(zip(tokens[:-1].tolist(), tokens[1:].tolist(), strict=True))
+    unseen = zip(held_out[:-1].tolist(), held_out[1:].tolist(), strict=True)
+    counts = torch.tensor([pairs[pair] + 1 for pair in unseen])
+    before = torch.bincount(tokens[:-1], minlength=vocab_size)[held_out[:-1]]
+    named = {"unigram": unigram, "bigram": counts / (before + vocab_size)}
+    return {name: p.log().mean().neg().exp().item() for name, p in named.items()}

@@ -28,6 +28,7 @@ LIBRARIES = {  # each belongs to few modules, so that the rest of the package do
     "d2l": {"reference"},
     "torchvision": {"reference"},
     "platformdirs": {"corpora", "widgets"},  # where a text, or a guess, is kept on each operating system
+    "charset_normalizer": {"corpora"},  # in which encoding a reader's own text is
     "IPython": {"train_live", "reference", "widgets"},
     "ipywidgets": {"widgets"},
     "safetensors": {"saved_runs"},

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import html
 import itertools
 import signal
 import sys
@@ -435,6 +436,14 @@ async def test_a_picture_that_is_due_is_drawn_after_its_epoch():
     assert len(lab.drawn_by) == 1 + 2 + lab.num_epochs.value
 
 
+def test_moves_write_one_line_each_and_nothing_else(monkeypatch):
+    lab, written = QuietLab(FakeEpochs()), []
+    monkeypatch.setattr(training_lab, "table", written.append)
+    for call in range(100):
+        lab.num_hiddens.value = 16 + 16 * (call % 30)
+    assert written == []
+
+
 def test_drawing_takes_no_more_than_its_share_of_the_time(monkeypatch):
     lab = QuietLab(FakeEpochs())
     now = iter([100.0, 101.0])
@@ -559,6 +568,69 @@ async def test_what_happens_while_drawing_ends_the_run(happens, state):
             await lab.finished()
     assert (lab.runs[0].state, len(lab.history), fake.advanced) == (state, 4, 4)
     assert ("ZeroDivisionError" in lab.errors.value) == (happens is broken)
+
+
+@scenario
+async def test_a_failed_run_says_why_in_the_status_and_in_the_picture():
+    lab = TrainingLab(epochs=FakeEpochs(at=1, happens=broken), corpus="story", device="cpu")
+    assert lab._curves.hint.get_text() == "press Start: the curves grow here"
+    with pytest.raises(ZeroDivisionError):
+        await ran(lab)
+    for shown in (html.unescape(lab.status.value), lab._curves.hint.get_text().replace("\n", " ")):
+        assert "ZeroDivisionError: a student's <mistake> (line" in shown
+        assert 'of broken: raise ZeroDivisionError("a student\'s <mistake>"))' in shown
+    assert "<details>" in lab.errors.value
+    lab.epochs = FakeEpochs()
+    await ran(lab)
+    assert (lab._curves.hint.get_text(), lab.errors.value) == ("", "")
+
+
+@scenario
+async def test_a_run_that_diverges_says_so_and_keeps_its_last_good_weights():
+    def loop(net, *args, **kwargs):
+        for epoch, perplexity in ((1, 20.0), (2, 1e9)):
+            torch.nn.init.constant_(net.linear.bias, epoch)
+            yield Epoch(epoch, perplexity, 1.0)
+        blown_up and training.check_finite(float("nan"), 3, 1)
+
+    for blown_up in (False, True):
+        lab = QuietLab(loop)
+        with pytest.raises(FloatingPointError) if blown_up else contextlib.nullcontext():
+            await ran(lab)
+        assert set(lab.net.linear.bias.tolist()) == {1.0 if blown_up else 2.0}
+        assert ("perplexity is nan after epoch 3" if blown_up else "diverged: from epoch 2") in lab.status.value
+
+
+@scenario
+async def test_a_text_too_short_for_the_controls_is_refused_and_disturbs_nobody(tmp_path, caplog):
+    (tmp_path / "short.txt").write_text("abcd " * 400)
+    other = QuietLab(FakeEpochs(endless=True))
+    short = TrainingLab(epochs=FakeEpochs(), corpus=tmp_path / "short.txt", batch_size=16, device="cpu", prefix="a")
+    short.num_steps.value = 140
+    await begin(other)
+    short.start.click()
+    assert "num_steps=140" in short.errors.value
+    assert "Traceback" not in short.errors.value
+    assert (short.runs, other.active, caplog.text) == ([], True, "")
+    await stopped(other)
+    short.num_steps.value = 35
+    assert (await ran(short)).state == "finished"
+    assert short.errors.value == ""
+
+
+@scenario
+async def test_what_model_and_loop_print_is_shown_with_their_run():
+    class Talking(RNNModel):
+        def __init__(self, *args):
+            super().__init__(*args)
+            print("built")
+
+    lab = QuietLab(fake := FakeEpochs(at=3, happens=lambda: print("third <epoch>")), model=Talking)
+    await ran(lab)
+    assert "built\nthird &lt;epoch&gt;\n" in lab.printed.value
+    fake.at = None
+    await ran(lab)
+    assert "third" not in lab.printed.value
 
 
 @scenario

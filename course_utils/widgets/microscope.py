@@ -23,6 +23,7 @@ class TensorMicroscope(Lab):
     columns = (1, 2)
 
     def __init__(self, read, X, vocab):
+        __tracebackhide__ = True
         if X.dim() != 2 or not all(1 <= size <= most for size, most in zip(X.shape, MOST, strict=True)):
             raise ValueError(
                 f"X has the shape {tuple(X.shape)}; the microscope shows (B, T) up to {MOST}: take a part of it, as "

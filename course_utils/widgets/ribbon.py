@@ -24,6 +24,7 @@ class CorpusRibbon(Lab):
     refusals = (NoBatch,)
 
     def __init__(self, cuts, characters, batch_size=4, num_steps=9):
+        __tracebackhide__ = True
         self.cuts = {name: Latest(cut) for name, cut in cuts.items()}
         self.characters, self._moving = characters, None
         super().__init__(

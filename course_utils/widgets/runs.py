@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from course_utils import plots, saved_runs
+from course_utils.widgets.faults import Prints
 
 
 @dataclass(eq=False)
@@ -23,8 +24,11 @@ class Run:
     history: list = field(default_factory=list)  # `training.Epoch` records
     state: str = "training"  # or "paused", "finished", "stopped", "interrupted", "failed"
     seconds: float = 0.0  # spent, pauses left out
-    error: str = ""  # the traceback of a failed run
-    file: Path | None = None  # where it is kept
+    file: Path | None = None  # where it is kept on disk
+    error: str = ""  # why it failed, in one sentence
+    traceback: str = ""
+    kept: object = None  # `train_live.LastGood`, for a run that diverges
+    prints: Prints = field(default_factory=Prints)  # what the model, the loop and the recipe print
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -63,9 +67,10 @@ def load(path, number, text, vocab, model):
 def samples(history):
     """The latest four samples as HTML, the newest on top and in full colour."""
     written = [record for record in history if record.sample is not None][-4:]
-    lines = [f"epoch {record.epoch:3}: {html.escape(record.sample)}" for record in reversed(written)]
+    shown = [(record.epoch, html.escape(record.sample).replace("\n", "↵")) for record in reversed(written)]
+    lines = [f"epoch {epoch:3}: {sample}" for epoch, sample in shown]
     older = "".join(f"\n<span style='color: {plots.GREY}'>{line}</span>" for line in lines[1:])
-    return f"<pre style='margin: 0'>{lines[0]}{older}</pre>" if lines else ""
+    return f"<pre style='white-space: pre-wrap; margin: 0'>{lines[0]}{older}</pre>" if lines else ""
 
 
 def table(runs):

@@ -21,6 +21,7 @@ class ShapeExplorer(Lab):
     columns = (4, 3)  # the sizes of the data, those of the layer
 
     def __init__(self, model=RNNModel):
+        __tracebackhide__ = True
         self.model = Latest(model)
         super().__init__(
             {

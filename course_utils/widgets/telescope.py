@@ -21,6 +21,7 @@ class GradientTelescope(Lab):
     columns = (4, 3)
 
     def __init__(self, build=plain_layer):
+        __tracebackhide__ = True
         self.build = Latest(build)
         super().__init__(
             {
