@@ -154,6 +154,8 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
             raise
         finally:
             stop.heard = True  # what is left to do is quickly done
+            if disk:
+                disk.write()
             if live:
                 live.finish(history, closing(ended, history))
     ends = summary(history, device), bits(history, train_iter, vocab), diverged(history, len(vocab), lr)
