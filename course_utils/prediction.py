@@ -4,10 +4,10 @@ Dimensions: T time steps (here the prefix's length), B batch size (here 1),
 V vocabulary.
 """
 
-import copy
-import math
-
 import torch
+
+from course_utils.checks import check_prediction, checked, same_device
+from course_utils.reading import reading
 
 
 def choose(logits, temperature=0.0, top_k=None, generator=None):
@@ -27,59 +27,24 @@ def distribution(logits, temperature=1.0, top_k=None):
     return torch.softmax(logits / temperature, dim=0)
 
 
-def for_reading(net):
-    """Return a twin of a model, with the same weights, in eval mode; the model itself
-    keeps its mode, even in the middle of a training."""
-    twin, parts = copy.copy(net), net._modules.items()
-    twin._modules = {name: part and for_reading(part) for name, part in parts}
-    return twin.eval()
-
-
 @torch.no_grad()
 def predict(prefix, num_preds, net, vocab, device, temperature=0.0, top_k=None,
             generator=None):  # fmt: skip
-    """Continue `prefix` by `num_preds` characters; the prefix only warms up the state,
-    no weight changes."""
+    """Continue `prefix` by `num_preds` tokens; the prefix only warms up the state, no
+    weight changes."""
     check_prediction(prefix, num_preds, net, vocab, temperature, top_k)
-    outputs = [vocab[character] for character in prefix]
-    net = for_reading(net)  # dropout, where there is any, is for training only
-    state = net.begin_state(batch_size=1, device=device)
-    warm_up = torch.tensor([outputs], device=device)  # (1, T)
-    logits, state = net(warm_up, state)  # (T, V)
-    for _ in range(num_preds):
-        outputs.append(choose(logits[-1], temperature, top_k, generator))
-        latest = torch.tensor([outputs[-1:]], device=device)  # (1, 1)
-        logits, state = net(latest, state)  # (1, V)
-    return "".join(vocab.to_tokens(outputs))
+    split, join = getattr(vocab, "split", list), getattr(vocab, "join", "".join)
+    outputs = [vocab[token] for token in split(prefix)]
+    with reading(net) as net:  # in eval mode: dropout is for training only
+        state = net.begin_state(batch_size=1, device=device)
+        warm_up = torch.tensor([outputs], device=device)  # (1, T)
+        logits, state = net(warm_up, state)  # (T, V)
+        for _ in range(num_preds):
+            outputs.append(choose(logits[-1], temperature, top_k, generator))
+            latest = torch.tensor([outputs[-1:]], device=device)  # (1, 1)
+            logits, state = net(latest, state)  # (1, V)
+    return join(vocab.to_tokens(outputs))
 
 
-def check_prediction(prefix, num_preds, net, vocab, temperature, top_k):
-    """Raise ValueError with one clear sentence for anything `predict` cannot do."""
-    if not prefix:
-        raise ValueError(
-            "the prefix is empty; give at least one character to start from"
-        )
-    unknown = sorted(set(prefix) - set(vocab.token_to_idx))
-    if unknown:
-        known = "".join(
-            sorted(token for token in vocab.token_to_idx if len(token) == 1)
-        )
-        raise ValueError(
-            f"the prefix has characters that the vocabulary does not know, {unknown}; "
-            f"it knows {known!r}"
-        )
-    if num_preds < 0:
-        raise ValueError(f"num_preds is {num_preds}; it must be 0 or more")
-    if not 0 <= temperature < math.inf:
-        raise ValueError(
-            f"temperature is {temperature}; it must be 0 (greedy) or more, and finite"
-        )
-    if top_k is not None and top_k < 1:
-        raise ValueError(
-            f"top_k is {top_k}; it must be at least 1, or None for all characters"
-        )
-    if getattr(net, "num_directions", 1) == 2:
-        raise ValueError(
-            "a bidirectional model cannot predict: it reads the text to the right, "
-            "not written yet"
-        )
+choose, distribution = checked()(choose), checked()(distribution)
+predict = checked(same_device)(predict)

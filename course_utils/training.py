@@ -5,13 +5,24 @@ Dimensions: T time steps (`num_steps`), B batch size, V vocabulary.
 
 import math
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils.prediction import for_reading, predict
+from course_utils.checks import (
+    check_optimizer,
+    check_training,
+    checked,
+    known_tokens,
+    row,
+    same_device,
+    trainable,
+)
+from course_utils.prediction import predict
+from course_utils.reading import reading
 
 
 def detach(state):
@@ -50,12 +61,12 @@ def evaluate(net, tokens, device, row_length=1_000, num_steps=100):
     used = (len(tokens) - 1) // num_rows * num_rows
     X = tokens[:used].reshape(num_rows, -1).to(device)
     Y = tokens[1 : used + 1].reshape(num_rows, -1).to(device)
-    net = for_reading(net)  # dropout, where there is any, is for training only
-    state, total_loss = net.begin_state(device, batch_size=num_rows), 0.0
     windows = zip(X.split(num_steps, dim=1), Y.split(num_steps, dim=1), strict=True)
-    for inputs, labels in windows:
-        logits, state = net(inputs, state)
-        total_loss += F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
+    with reading(net) as net:  # in eval mode: dropout is for training only
+        state, total_loss = net.begin_state(device, batch_size=num_rows), 0.0
+        for inputs, labels in windows:
+            logits, state = net(inputs, state)
+            total_loss += F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
     return (total_loss / used).exp().item()
 
 
@@ -80,20 +91,22 @@ def one_cycle(net, lr, num_updates):
     """A quicker recipe: AdamW, whose learning rate rises to `lr` and then falls to
     almost 0."""
     optimizer = torch.optim.AdamW(net.parameters(), lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
+    optimizer.schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, lr, total_steps=num_updates + 1, pct_start=0.15
     )
-    optimizer.register_step_post_hook(lambda *details: schedule.step())
+    optimizer.register_step_post_hook(lambda *details: optimizer.schedule.step())
     return optimizer
 
 
 def epochs(net, train_iter, vocab, lr, num_epochs, device, *, recipe=None,
-           prefix="time traveller", every=10, first=1):  # fmt: skip
+           prefix=None, every=10, first=1):  # fmt: skip
     """Yield an `Epoch` after each epoch; in every tenth, the first and the last one,
     look at unseen text too. The recipe is `sgd` unless another one is given."""
-    check_training(net, train_iter, vocab, lr, num_epochs, every, recipe)
+    prefix = getattr(vocab, "prefix", "time traveller") if prefix is None else prefix
+    check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix)
     net.to(device)
     optimizer = (recipe or sgd)(net, lr, num_epochs * len(train_iter))
+    check_optimizer(optimizer)
     tokens = len(train_iter) * train_iter.batch_size * train_iter.num_steps
     for epoch in range(first, first + num_epochs):
         start = time.perf_counter()
@@ -117,38 +130,6 @@ def look(net, train_iter, vocab, device, prefix, limit=20_000):
     return perplexity, sample
 
 
-def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe):
-    """Raise ValueError with one clear sentence for anything that cannot be trained."""
-    if not lr > 0:
-        raise ValueError(f"lr is {lr}; the learning rate must be above 0")
-    if num_epochs < 0 or every < 1:
-        raise ValueError(
-            f"num_epochs is {num_epochs} and every is {every}; "
-            "they must be at least 0 and 1"
-        )
-    if not (recipe is None or callable(recipe)):
-        raise ValueError(
-            f"recipe is {recipe!r}; it must be a function such as training.sgd "
-            "or training.one_cycle"
-        )
-    known = getattr(net, "vocab_size", len(vocab))
-    if known != len(vocab):
-        raise ValueError(
-            f"the model knows {known} tokens, the vocabulary has {len(vocab)}; "
-            "build it with len(vocab)"
-        )
-    if not all(weight.isfinite().all() for weight in net.parameters()):
-        raise ValueError(
-            "the model has weights that are not finite, as after a training that has "
-            "diverged; build a new one"
-        )
-    if not hasattr(train_iter, "carries_state"):
-        raise ValueError(
-            "train_iter does not say whether it carries_state; "
-            "load it with load_data_time_machine"
-        )
-
-
 def check_finite(perplexity, epoch, lr):
     """Raise FloatingPointError when training has blown up."""
     if not math.isfinite(perplexity):
@@ -161,11 +142,16 @@ def check_finite(perplexity, epoch, lr):
 def baselines(tokens, held_out, vocab_size):
     """Return the held-out perplexity of mere counting: single tokens (unigram), pairs
     (bigram), each count plus one."""
-    singles = torch.bincount(tokens, minlength=vocab_size) + 1  # (V,)
-    pairs = tokens[:-1] * vocab_size + tokens[1:]
-    pairs = torch.bincount(pairs, minlength=vocab_size**2).reshape(vocab_size, -1) + 1
-    log_unigram = (singles / singles.sum()).log()
-    log_bigram = (pairs / pairs.sum(dim=1, keepdim=True)).log()  # (V, V): row = before
-    unigram = log_unigram[held_out[1:]].mean().neg().exp().item()
-    bigram = log_bigram[held_out[:-1], held_out[1:]].mean().neg().exp().item()
-    return {"unigram": unigram, "bigram": bigram}
+    singles = torch.bincount(tokens, minlength=vocab_size)  # (V,)
+    unigram = ((singles + 1) / (len(tokens) + vocab_size))[held_out[1:]]
+    pairs = Counter(zip(tokens[:-1].tolist(), tokens[1:].tolist(), strict=True))
+    unseen = zip(held_out[:-1].tolist(), held_out[1:].tolist(), strict=True)
+    counts = torch.tensor([pairs[pair] + 1 for pair in unseen])
+    before = torch.bincount(tokens[:-1], minlength=vocab_size)[held_out[:-1]]
+    named = {"unigram": unigram, "bigram": counts / (before + vocab_size)}
+    return {name: p.log().mean().neg().exp().item() for name, p in named.items()}
+
+
+train_epoch, epochs = checked(trainable)(train_epoch), checked()(epochs)
+evaluate = checked(same_device, known_tokens)(evaluate)
+baselines = checked(known_tokens, tokens=row(1), held_out=row(2))(baselines)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import RNNModel, SeqDataLoader, fast, train, training
+from course_utils import RNNModel, SeqDataLoader, fast, saved_runs, train, training
 from course_utils.training import Epoch
 from course_utils.widgets import runs, training_lab
 from course_utils.widgets.training_lab import TrainingLab
@@ -243,43 +243,35 @@ async def test_every_run_is_the_training_that_the_plain_function_does_with_the_l
 # Buttons
 
 
+@pytest.mark.parametrize("paused", [False, True])
 @scenario
-async def test_pause_resume_and_stop():
+async def test_pause_resume_and_stop_also_in_a_pause_and_a_second_start_changes_nothing(paused):
     lab = QuietLab(fake := FakeEpochs(endless=True))
     lab.pause.click()  # without a run nothing happens
     lab.stop.click()
     assert (lab.runs, lab.start.disabled, lab.pause.disabled, lab.stop.disabled) == ([], False, True, True)
     await begin(lab, 5)
     assert (lab.start.disabled, lab.pause.disabled, lab.stop.disabled) == (True, False, False)
+    lab.start.click()
     lab.pause.click()
     assert lab.pause.description == "Resume"
     paused_at = len(lab.history)
+    lab.start.click()
     await turns()
     assert (len(lab.history), lab.active) == (paused_at, True)
     lab.pause.click()
     assert lab.pause.description == "Pause"
     await until(lambda: len(lab.history) > paused_at + 5)
+    if paused:
+        lab.pause.click()
+        await turns()
     run = await stopped(lab)
     stopped_at = fake.advanced
     await turns()
     assert run.state == "stopped"
     assert [record.epoch for record in lab.history] == list(range(1, stopped_at + 1))
-    assert (fake.advanced, len(fake.calls), fake.closed) == (stopped_at, 1, 1)
+    assert (fake.advanced, len(fake.calls), fake.closed, len(lab.runs)) == (stopped_at, 1, 1, 1)
     assert (lab.start.disabled, lab.pause.disabled, lab.stop.disabled) == (False, True, True)
-
-
-@pytest.mark.parametrize("paused", [False, True])
-@scenario
-async def test_a_second_start_changes_nothing_and_a_paused_run_can_be_stopped(paused):
-    lab = QuietLab(fake := FakeEpochs(endless=True))
-    await begin(lab)
-    if paused:
-        lab.pause.click()
-        await turns()
-    lab.start.click()
-    await turns()
-    assert (await stopped(lab)).state == "stopped"
-    assert (len(fake.calls), fake.closed, len(lab.runs)) == (1, 1, 1)
 
 
 @pytest.mark.usefixtures("short_slices")
@@ -748,3 +740,60 @@ async def test_a_model_that_cannot_be_built_is_shown_and_starts_nothing(caplog, 
     assert "ZeroDivisionError" in lab.errors.value
     assert (lab.runs, fake.calls, lab.start.disabled) == ([], [], False)
     assert "ZeroDivisionError" in caplog.text  # in a notebook, ipywidgets shows the error of a click in the cell
+
+
+# Runs in files
+
+
+@scenario
+async def test_runs_are_kept_and_shown_again_by_a_lab_opened_later(tmp_path, monkeypatch):
+    lab = QuietLab(fake := FakeEpochs(endless=True, at=4, happens=broken), folder=tmp_path / "mine")
+    lab.cell.value, lab.num_hiddens.value = "LSTM", 16
+    with pytest.raises(ZeroDivisionError):
+        await ran(lab)
+    fake.at, lab.cell.value = None, "GRU"
+    await begin(lab, 11)
+    lab.save.click()  # the run that is going on is not kept yet
+    await stopped(lab)
+    assert len(list(lab._folder.iterdir())) == 1
+    for _ in range(2):
+        lab.save.click()
+    assert len(list(lab._folder.iterdir())) == 2
+    assert "run 1, run 2" in lab.status.value
+    random_numbers = torch.get_rng_state()
+    again = QuietLab(FakeEpochs(), folder=tmp_path / "mine")
+    assert torch.equal(torch.get_rng_state(), random_numbers)
+    for name in ("number", "settings", "history", "state", "seconds", "file"):
+        assert [getattr(run, name) for run in again.runs] == [getattr(run, name) for run in lab.runs]
+    assert (again.table.value, again.sample.value) == (lab.table.value, lab.sample.value)
+    for new, old in zip(again.net.parameters(), lab.net.parameters(), strict=True):
+        assert torch.equal(new, old)
+    again.reset.click()
+    await ran(again)
+    again.save.click()
+    assert len(list(lab._folder.iterdir())) == 3  # whatever was kept stays
+
+
+@scenario
+async def test_files_of_other_texts_and_faults_are_one_sentence_in_the_lab(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lab = QuietLab(FakeEpochs())
+    lab.save.click()
+    assert "no run yet" in lab.status.value
+    assert not list(tmp_path.iterdir())
+    await ran(lab)
+    monkeypatch.setattr(saved_runs, "write_atomically", full_disk)
+    lab.save.click()
+    assert "Not saved in runs: No space left on device." in lab.status.value
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    lab.save.click()
+    (tmp_path / "runs" / "run-000.safetensors").write_text("a diary")
+    other = QuietLab(FakeEpochs(), max_tokens=9_000, folder="runs")
+    assert other.runs == []
+    assert "run-000.safetensors cannot be read as a run" in other.status.value
+    assert "run-001.safetensors does not fit: training text is 10,000 tokens" in other.status.value
+
+
+def full_disk(*args):
+    raise OSError(28, "No space left on device")

@@ -2,10 +2,13 @@
 
 import statistics
 import time
+import timeit
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+
+from course_utils.checks import checked, functions, kind
 
 TAKE_A_GENERATOR = {
     "bernoulli", "bernoulli_", "binomial", "cauchy_", "exponential_", "geometric_", "kaiming_normal_",
@@ -61,6 +64,7 @@ def update(optimizer, loss, max_norm=1.0):
     return loss.item()
 
 
+@checked(functions=functions)
 def median_seconds(functions, repeats):
     """Return how long each function (name -> function) takes, in seconds: name -> median of `repeats` calls.
 
@@ -70,12 +74,11 @@ def median_seconds(functions, repeats):
     seconds = {name: [] for name in functions}
     for _ in range(repeats + 1):
         for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(timeit.timeit(function, timer=time.perf_counter, number=1))
     return {name: statistics.median(measured[1:]) for name, measured in seconds.items()}
 
 
+@checked(tensor=kind(lambda value: value.grad_fn, "a tensor that autograd has computed"))
 def graph_nodes(tensor):
     """Return autograd's nodes behind a tensor, each one once: what `backward` would walk through."""
     found, waiting = {tensor.grad_fn}, [tensor.grad_fn]

@@ -7,13 +7,15 @@ Dimensions: N characters of the text so far, W of them shown, V vocabulary, H hi
 """
 
 import copy
+import itertools
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from course_utils.prediction import check_prediction, choose, distribution
+from course_utils.checks import check_prediction, checked, kind
+from course_utils.prediction import choose, distribution
 
 
 class Unreadable(ValueError):
@@ -76,7 +78,7 @@ def read(prefix, net, vocab, device):
         check_prediction(prefix, 0, net, vocab, temperature=0.0, top_k=None)
     except ValueError as error:
         raise Unreadable(error) from error
-    net, tokens = _still(net), tuple(vocab[character] for character in prefix)
+    net, tokens = _still(net), tuple(vocab[token] for token in getattr(vocab, "split", list)(prefix))
     states = [net.begin_state(batch_size=1, device=device)]
     for token in tokens:
         states.append(net(torch.tensor([[token]], device=device), states[-1])[1])
@@ -142,6 +144,13 @@ def connectivity(walk, net, device, position, first=0):
     return torch.cat([gradient.flatten(0, -2).norm(dim=1) for gradient in gradients]).tolist()
 
 
+text_or_tokens = kind(
+    lambda value: isinstance(value, str | list | tuple) and all(isinstance(each, str | int) for each in value),
+    "a string, or a list of tokens",
+)
+
+
+@checked(text=text_or_tokens)
 def repeats_every(text):
     """Return the smallest period of the loop in which a text (a string, or tokens) ends, or None if it ends in none.
 
@@ -150,10 +159,8 @@ def repeats_every(text):
     """
     best, longest = None, 0
     for period in range(1, len(text) // 3 + 1):
-        start = len(text) - period
-        while start > 0 and text[start - 1] == text[start - 1 + period]:
-            start -= 1
-        stretch = len(text) - start
+        pairs = zip(reversed(text), reversed(text[:-period]), strict=False)
+        stretch = period + sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
         if stretch >= 3 * period and stretch > longest:
             best, longest = period, stretch
     return best

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from course_utils.checks import checked, kind
 from course_utils.corpora import write_atomically
 from course_utils.devices import describe
 
@@ -47,11 +48,16 @@ def write(name, records, provenance, folder=FOLDER):
     _check_provenance(name, provenance)
     if not records:
         raise ValueError(f"no records for the table {name!r}")
-    lines = [provenance, *(_rounded(dataclasses.asdict(record)) for record in records)]
-    text = "".join(json.dumps(line) + "\n" for line in lines)
+    rows = json.dumps([dataclasses.asdict(record) for record in records])
+    rounded = json.loads(rows, parse_float=lambda digits: float(f"{float(digits):.5g}"))
+    text = "".join(json.dumps(line) + "\n" for line in (provenance, *rounded))
     write_atomically(Path(folder) / f"{name}.jsonl", text.encode())
 
 
+@checked(
+    name=kind(lambda value: isinstance(value, str) and len(value) < 100, "a table's name"),
+    record=kind(dataclasses.is_dataclass, "a dataclass"),
+)
 def read(name, record, folder=FOLDER):
     """Return the table `name` as a `Table` of records of the dataclass `record`, lists as tuples."""
     path = Path(folder) / f"{name}.jsonl"
@@ -64,10 +70,6 @@ def read(name, record, folder=FOLDER):
         raise ValueError(f"the fields of the table {name!r} are not the fields of {record.__name__}")
     records = ({key: tuple(value) if isinstance(value, list) else value for key, value in row.items()} for row in rows)
     return Table(tuple(record(**values) for values in records), origin)
-
-
-def _rounded(row):
-    return json.loads(json.dumps(row), parse_float=lambda digits: float(f"{float(digits):.5g}"))
 
 
 def _check_provenance(name, provenance):

@@ -10,6 +10,7 @@ import ipywidgets
 from IPython import get_ipython
 from IPython.display import display
 
+from course_utils.checks import checked, shown
 from course_utils.widgets.faults import Prints, as_html, explain, shorten
 
 DPI = {False: 100, True: 150}  # of the picture, by the presenter switch
@@ -48,6 +49,11 @@ class Lab(ipywidgets.VBox):
         self.presenter = ipywidgets.Checkbox(False, description="presenter: larger type", indent=False)
         self.presenter.observe(self._on_presenter, names="value")
         self.controls = controls
+        for name, control in controls.items():
+            if hasattr(self, name):
+                raise ValueError(f"a control is named {name!r}, as something of every lab is; give it another name")
+            if not (hasattr(control, "value") and hasattr(control, "observe")):
+                raise ValueError(f"{name} is {shown(control)}; it must be a widget with a value, such as int_slider()")
         for name, control in controls.items():
             setattr(self, name, control)
             control.observe(self._on_change, names="value")
@@ -176,6 +182,7 @@ _LABS = {}  # cell -> (its latest run, the labs that were opened in it)
 class FunctionLab(Lab):
     """A lab around one function of the reader's, which takes the controls' values by name and returns a picture."""
 
+    @checked()
     def __init__(self, function, **controls):
         __tracebackhide__ = True
         self.function = Latest(function)
