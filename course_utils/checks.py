@@ -325,7 +325,7 @@ RULES = {name: rule for rule, names in [
     (row(2), "tokens elsewhere"),
     (row(), "held_out"),
     (source, "corpus"), (device, "device"), (window, "X"), (scores, "logits"), (model, "net"), (vocabulary, "vocab"),
-    (batches, "train_iter"), (text, "prefix"), (optimizer, "optimizer"), (optional(recipe), "recipe"),
+    (batches, "train_iter"), (optional(text), "prefix"), (optimizer, "optimizer"), (optional(recipe), "recipe"),
     (optional(generator), "generator"), (optional(records), "history"),
 ] for name in names.split()}  # fmt: skip
 
@@ -472,10 +472,12 @@ def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix
     if missing or not len(train_iter):
         lacks = missing[0] if missing else "batch"
         raise ValueError(f"train_iter has no {lacks}; load it with load_data_time_machine")
+    if not all(weight.isfinite().all() for weight in net.parameters()):
+        raise ValueError("the model has weights that are not finite, as after diverging; build a new one")
     for name in ("corpus", "held_out"):
         values = getattr(train_iter, name, None)
         known_tokens({"vocab": vocab, "tokens": values if isinstance(values, torch.Tensor) else None})
-    if getattr(net, "num_directions", 1) == 1:
+    if prefix is not None and getattr(net, "num_directions", 1) == 1:
         check_prediction(prefix, 0, net, vocab, 0.0, None)
 
 

@@ -7,6 +7,7 @@ V vocabulary.
 import torch
 
 from course_utils.checks import check_prediction, checked, same_device
+from course_utils.reading import reading
 
 
 def choose(logits, temperature=0.0, top_k=None, generator=None):
@@ -29,23 +30,20 @@ def distribution(logits, temperature=1.0, top_k=None):
 @torch.no_grad()
 def predict(prefix, num_preds, net, vocab, device, temperature=0.0, top_k=None,
             generator=None):  # fmt: skip
-    """Continue `prefix` by `num_preds` characters; the prefix only warms up the state,
-    no weight changes."""
+    """Continue `prefix` by `num_preds` tokens; the prefix only warms up the state, no
+    weight changes."""
     check_prediction(prefix, num_preds, net, vocab, temperature, top_k)
-    outputs = [vocab[character] for character in prefix]
-    state = net.begin_state(batch_size=1, device=device)
-    was_training = net.training
-    net.eval()  # dropout, where there is any, is for training only
-    try:
+    split, join = getattr(vocab, "split", list), getattr(vocab, "join", "".join)
+    outputs = [vocab[token] for token in split(prefix)]
+    with reading(net) as net:  # in eval mode: dropout is for training only
+        state = net.begin_state(batch_size=1, device=device)
         warm_up = torch.tensor([outputs], device=device)  # (1, T)
         logits, state = net(warm_up, state)  # (T, V)
         for _ in range(num_preds):
             outputs.append(choose(logits[-1], temperature, top_k, generator))
             latest = torch.tensor([outputs[-1:]], device=device)  # (1, 1)
             logits, state = net(latest, state)  # (1, V)
-    finally:
-        net.train(was_training)
-    return "".join(vocab.to_tokens(outputs))
+    return join(vocab.to_tokens(outputs))
 
 
 choose, distribution = checked()(choose), checked()(distribution)

@@ -1,7 +1,9 @@
 """The training loop equals the book's and plain loops over tokens, stops and goes on, and says what it cannot do."""
 
+import contextlib
 import math
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
 
 import common
@@ -15,7 +17,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_utils import RNNModel, Vocab, d2l, load_data_time_machine, predict, train, training
-from course_utils.fast import quick_layers
 from course_utils.loaders import SeqDataLoader
 from course_utils.text import tokenize
 from course_utils.training import Epoch, baselines, epochs, evaluate, one_cycle, sgd, train_epoch
@@ -132,12 +133,34 @@ def test_evaluate_changes_nothing_uses_no_dropout_and_builds_no_graph(training):
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("read", [evaluate, lambda net, tokens, device: predict("time", 3, net, VOCAB, device)])
-def test_the_mode_is_restored_also_after_a_failure(read, training):
-    net = model().train(training)
-    net.linear = nn.Linear(1, 1)  # too narrow for the hidden units
-    with pytest.raises(RuntimeError):
-        read(net, torch.arange(V), "cpu")
-    assert net.training == training
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["in the main thread", "in another thread"])
+def test_whoever_reads_a_model_leaves_every_part_in_its_mode(read, training, fails, elsewhere):
+    net, seen = model().train(training), []
+    net.rnn.train(not training)  # a part that is frozen, or trained alone
+    net.heard, net.latest = [], net.linear(torch.zeros(1, net.num_hiddens))  # of a graph, as after a training
+
+    def look(twin, *_):
+        seen.append([net.training, net.rnn.training, net.linear.training])
+        twin.heard.append((twin.training, twin.rnn.training))
+        assert not fails
+
+    net.register_forward_pre_hook(look)
+    with pytest.raises(AssertionError) if fails else contextlib.nullcontext(), ThreadPoolExecutor(1) as thread:
+        thread.submit(read, net, torch.arange(V), "cpu").result() if elsewhere else read(net, torch.arange(V), "cpu")
+    modes = [training, not training, training]
+    assert seen == [modes if elsewhere else [False] * 3] * len(seen) != []  # a cell may be training it just now
+    assert set(net.heard) == {(False, False)}
+    assert [net.training, net.rnn.training, net.linear.training] == modes
+
+
+def test_what_a_model_notes_while_it_is_read_is_not_lost():
+    net = model()
+    net.calls, forward = 0, net.forward
+    net.forward = lambda X, state: (setattr(net, "calls", net.calls + 1), net.train(), forward(X, state))[2]
+    predict("time", 3, net.eval(), VOCAB, "cpu")
+    assert net.calls == 4  # the prefix and three characters
+    assert not net.training
 
 
 def test_an_epoch_trains_with_dropout_even_after_eval():
@@ -156,6 +179,12 @@ def test_baselines_equal_counting_by_hand(tokens, held_out):
     bigram = [-math.log((pairs[a, b] + 1) / (followed[a] + size)) for a, b in pairwise(held_out)]
     expected = {"unigram": math.exp(np.mean(unigram)), "bigram": math.exp(np.mean(bigram))}
     assert baselines(torch.tensor(tokens), torch.tensor(held_out), size) == pytest.approx(expected, rel=1e-4)
+
+
+def test_baselines_of_very_many_words_need_no_table_of_all_pairs():
+    tokens = torch.arange(1_000)
+    values = baselines(tokens, tokens, 10**7)  # a table would have 10^14 places
+    assert values == pytest.approx({"unigram": (10**7 + 1_000) / 2, "bigram": (10**7 + 1) / 2}, rel=1e-4)
 
 
 @common.both_texts
@@ -272,12 +301,11 @@ def test_a_training_that_blows_up_says_so(lr):
 
 
 def test_the_books_recipe_memorises_its_10_000_characters():
-    """The long one, some ten seconds: the 500 epochs of the book, seen from the training and the held-out side."""
+    """The long one, about half a minute: the 500 epochs of the book, seen from the training and the held-out side."""
     torch.manual_seed(0)
     train_iter, vocab = load_data_time_machine(32, 35, corpus=common.BOOK or "story")
     net = RNNModel(nn.RNN(len(vocab), 256), len(vocab))
-    with quick_layers():  # as `train` does
-        records = list(epochs(net, train_iter, vocab, 1, 500, "cpu", every=50))
+    records = list(epochs(net, train_iter, vocab, 1, 500, "cpu", every=50))
     training = np.mean([record.perplexity for record in records[-10:]])
     unseen = [record.held_out_perplexity for record in records if record.held_out_perplexity is not None]
     assert len(records) == 500

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import html
 import itertools
 import signal
 import sys
@@ -15,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import RNNModel, SeqDataLoader, fast, train, training
+from course_utils import RNNModel, SeqDataLoader, fast, saved_runs, train, training
 from course_utils.training import Epoch
 from course_utils.widgets import runs, training_lab
 from course_utils.widgets.training_lab import TrainingLab
@@ -435,6 +436,19 @@ async def test_a_picture_that_is_due_is_drawn_after_its_epoch():
     assert len(lab.drawn_by) == 1 + 2 + lab.num_epochs.value
 
 
+@scenario
+async def test_moves_from_a_thread_write_one_line_and_nothing_else(monkeypatch):
+    lab, tables, lines = QuietLab(FakeEpochs()), [], []
+    monkeypatch.setattr(training_lab, "table", tables.append)
+    monkeypatch.setattr(lab, "_what_waits", lambda: lines.append(lab.num_hiddens.value) or "")
+    moves = [16 + 16 * (call % 30) for call in range(100)]
+    thread = threading.Thread(target=lambda: [setattr(lab.num_hiddens, "value", move) for move in moves])
+    thread.start()
+    thread.join()  # the loop is busy meanwhile
+    await turns()
+    assert (tables, lines) == ([], [moves[-1]])
+
+
 def test_drawing_takes_no_more_than_its_share_of_the_time(monkeypatch):
     lab = QuietLab(FakeEpochs())
     now = iter([100.0, 101.0])
@@ -562,6 +576,69 @@ async def test_what_happens_while_drawing_ends_the_run(happens, state):
 
 
 @scenario
+async def test_a_failed_run_says_why_in_the_status_and_in_the_picture():
+    lab = TrainingLab(epochs=FakeEpochs(at=1, happens=broken), corpus="story", device="cpu")
+    assert lab._curves.hint.get_text() == "press Start: the curves grow here"
+    with pytest.raises(ZeroDivisionError):
+        await ran(lab)
+    for shown in (html.unescape(lab.status.value), lab._curves.hint.get_text().replace("\n", " ")):
+        assert "ZeroDivisionError: a student's <mistake> (line" in shown
+        assert 'of broken: raise ZeroDivisionError("a student\'s <mistake>"))' in shown
+    assert "<details>" in lab.errors.value
+    lab.epochs = FakeEpochs()
+    await ran(lab)
+    assert (lab._curves.hint.get_text(), lab.errors.value) == ("", "")
+
+
+@scenario
+async def test_a_run_that_diverges_says_so_and_keeps_its_last_good_weights():
+    def loop(net, *args, **kwargs):
+        for epoch, perplexity in ((1, 20.0), (2, 1e9)):
+            torch.nn.init.constant_(net.linear.bias, epoch)
+            yield Epoch(epoch, perplexity, 1.0)
+        blown_up and training.check_finite(float("nan"), 3, 1)
+
+    for blown_up in (False, True):
+        lab = QuietLab(loop)
+        with pytest.raises(FloatingPointError) if blown_up else contextlib.nullcontext():
+            await ran(lab)
+        assert set(lab.net.linear.bias.tolist()) == {1.0 if blown_up else 2.0}
+        assert ("perplexity is nan after epoch 3" if blown_up else "diverged: from epoch 2") in lab.status.value
+
+
+@scenario
+async def test_a_text_too_short_for_the_controls_is_refused_and_disturbs_nobody(tmp_path, caplog):
+    (tmp_path / "short.txt").write_text("abcd " * 400)
+    other = QuietLab(FakeEpochs(endless=True))
+    short = TrainingLab(epochs=FakeEpochs(), corpus=tmp_path / "short.txt", batch_size=16, device="cpu", prefix="a")
+    short.num_steps.value = 140
+    await begin(other)
+    short.start.click()
+    assert "num_steps=140" in short.errors.value
+    assert "Traceback" not in short.errors.value
+    assert (short.runs, other.active, caplog.text) == ([], True, "")
+    await stopped(other)
+    short.num_steps.value = 35
+    assert (await ran(short)).state == "finished"
+    assert short.errors.value == ""
+
+
+@scenario
+async def test_what_model_and_loop_print_is_shown_with_their_run():
+    class Talking(RNNModel):
+        def __init__(self, *args):
+            super().__init__(*args)
+            print("built")
+
+    lab = QuietLab(fake := FakeEpochs(at=3, happens=lambda: print("third <epoch>")), model=Talking)
+    await ran(lab)
+    assert "built\nthird &lt;epoch&gt;\n" in lab.printed.value
+    fake.at = None
+    await ran(lab)
+    assert "third" not in lab.printed.value
+
+
+@scenario
 async def test_an_interrupt_ends_the_run_and_keeps_what_was_learnt():
     lab = QuietLab(fake := FakeEpochs(endless=True, at=4, happens=interrupt))
     with as_between_two_cells():
@@ -663,3 +740,60 @@ async def test_a_model_that_cannot_be_built_is_shown_and_starts_nothing(caplog, 
     assert "ZeroDivisionError" in lab.errors.value
     assert (lab.runs, fake.calls, lab.start.disabled) == ([], [], False)
     assert "ZeroDivisionError" in caplog.text  # in a notebook, ipywidgets shows the error of a click in the cell
+
+
+# Runs in files
+
+
+@scenario
+async def test_runs_are_kept_and_shown_again_by_a_lab_opened_later(tmp_path, monkeypatch):
+    lab = QuietLab(fake := FakeEpochs(endless=True, at=4, happens=broken), folder=tmp_path / "mine")
+    lab.cell.value, lab.num_hiddens.value = "LSTM", 16
+    with pytest.raises(ZeroDivisionError):
+        await ran(lab)
+    fake.at, lab.cell.value = None, "GRU"
+    await begin(lab, 11)
+    lab.save.click()  # the run that is going on is not kept yet
+    await stopped(lab)
+    assert len(list(lab._folder.iterdir())) == 1
+    for _ in range(2):
+        lab.save.click()
+    assert len(list(lab._folder.iterdir())) == 2
+    assert "run 1, run 2" in lab.status.value
+    random_numbers = torch.get_rng_state()
+    again = QuietLab(FakeEpochs(), folder=tmp_path / "mine")
+    assert torch.equal(torch.get_rng_state(), random_numbers)
+    for name in ("number", "settings", "history", "state", "seconds", "file"):
+        assert [getattr(run, name) for run in again.runs] == [getattr(run, name) for run in lab.runs]
+    assert (again.table.value, again.sample.value) == (lab.table.value, lab.sample.value)
+    for new, old in zip(again.net.parameters(), lab.net.parameters(), strict=True):
+        assert torch.equal(new, old)
+    again.reset.click()
+    await ran(again)
+    again.save.click()
+    assert len(list(lab._folder.iterdir())) == 3  # whatever was kept stays
+
+
+@scenario
+async def test_files_of_other_texts_and_faults_are_one_sentence_in_the_lab(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lab = QuietLab(FakeEpochs())
+    lab.save.click()
+    assert "no run yet" in lab.status.value
+    assert not list(tmp_path.iterdir())
+    await ran(lab)
+    monkeypatch.setattr(saved_runs, "write_atomically", full_disk)
+    lab.save.click()
+    assert "Not saved in runs: No space left on device." in lab.status.value
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    lab.save.click()
+    (tmp_path / "runs" / "run-000.safetensors").write_text("a diary")
+    other = QuietLab(FakeEpochs(), max_tokens=9_000, folder="runs")
+    assert other.runs == []
+    assert "run-000.safetensors cannot be read as a run" in other.status.value
+    assert "run-001.safetensors does not fit: training text is 10,000 tokens" in other.status.value
+
+
+def full_disk(*args):
+    raise OSError(28, "No space left on device")

@@ -56,7 +56,7 @@ def corpus_ribbon(cut, num_tokens, batch_size, num_steps, seed=0, number=1):
     Args:
         cut: called as `cut(positions, batch_size, num_steps)`; yields pairs of tensors X, Y of shape (B, T), as
             `text.seq_data_iter_sequential` and `text.seq_data_iter_random` do.
-        seed: one seed, one epoch; torch's generator is put back afterwards.
+        seed: one seed, one epoch; torch's own generator is left alone.
         number: the batch to look at, from 1; beyond the last one it is the last one.
 
     Raises:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from course_utils.checks import checked, fits_memory
+from course_utils.experiments.measuring import seeded
 
 CELLS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
 
@@ -50,7 +51,7 @@ class LayerShapes:
 def layer_shapes(model, num_steps, batch_size, vocab_size, num_hiddens, num_layers=1, bidirectional=False, cell="RNN"):
     """Build a layer and a model around it, run them once without gradients, and return a `LayerShapes`.
 
-    The weights are random; afterwards torch's generator is put back, so that looking changes no later result.
+    The weights are random, from a generator of their own, so that looking changes no later result.
 
     Args:
         model: a class called as `model(rnn_layer, vocab_size)`, with `forward(X, state) -> (logits, state)` for tokens
@@ -61,7 +62,7 @@ def layer_shapes(model, num_steps, batch_size, vocab_size, num_hiddens, num_laye
         ValueError: a size below 1, an unknown cell, or a model that never calls its layer.
     """
     sizes = (num_steps, batch_size, vocab_size, num_hiddens, num_layers)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with seeded(0), torch.no_grad():
         layer = CELLS[cell](vocab_size, num_hiddens, num_layers, bidirectional=bidirectional)
         net = model(layer, vocab_size)
         tokens = torch.arange(num_steps * batch_size).reshape(batch_size, -1) % vocab_size

@@ -25,6 +25,7 @@ class TensorMicroscope(Lab):
 
     @checked(known_tokens)
     def __init__(self, read, X, vocab):
+        __tracebackhide__ = True
         if not all(size <= most for size, most in zip(X.shape, MOST, strict=True)):
             raise ValueError(
                 f"X has the shape {tuple(X.shape)}; the microscope shows (B, T) up to {MOST}: take a part of it, as "

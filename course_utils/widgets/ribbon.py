@@ -26,6 +26,7 @@ class CorpusRibbon(Lab):
 
     @checked(cuts=functions)
     def __init__(self, cuts, characters, batch_size=4, num_steps=9):
+        __tracebackhide__ = True
         self.cuts = {name: Latest(cut) for name, cut in cuts.items()}
         self.characters, self._moving = characters, None
         super().__init__(

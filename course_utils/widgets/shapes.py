@@ -23,6 +23,7 @@ class ShapeExplorer(Lab):
 
     @checked()
     def __init__(self, model=RNNModel):
+        __tracebackhide__ = True
         self.model = Latest(model)
         super().__init__(
             {

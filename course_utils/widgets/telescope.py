@@ -23,6 +23,7 @@ class GradientTelescope(Lab):
 
     @checked()
     def __init__(self, build=plain_layer):
+        __tracebackhide__ = True
         self.build = Latest(build)
         super().__init__(
             {

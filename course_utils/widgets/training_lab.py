@@ -10,24 +10,25 @@ import contextlib
 import functools
 import html
 import signal
-import threading
+import textwrap
 import time
-import traceback
 import weakref
+from pathlib import Path
 
 import ipywidgets
 import torch
 
 from course_utils import plots, training
-from course_utils.checks import RULES, checked, kind, optional
+from course_utils.checks import RULES, NoBatch, checked, kind, optional
 from course_utils.devices import ThreadWatch, try_gpu
 from course_utils.experiments.shapes import CELLS
 from course_utils.fast import quick_layers
-from course_utils.loaders import SeqDataLoader, load_data_time_machine
+from course_utils.loaders import KIND, SeqDataLoader, load_data_time_machine
 from course_utils.models import RNNModel
-from course_utils.train_live import counted
+from course_utils.train_live import LastGood, counted, diverged, on_interrupt
+from course_utils.widgets.faults import Prints, explain, shorten
 from course_utils.widgets.lab import Lab, Latest, choice, int_slider
-from course_utils.widgets.runs import Run, samples, table
+from course_utils.widgets.runs import Run, load, samples, save, table
 from course_utils.widgets.slices import Slices
 
 RECIPES = {"book": (training.sgd, 1.0), "one cycle": (training.one_cycle, 0.01)}
@@ -43,21 +44,25 @@ def _are_recipes(named):
     return named and all(callable(recipe) and RULES["lr"]("lr", rate) for recipe, rate in named.values())
 
 
+RECIPES_RULE = kind(_are_recipes, "a dictionary, name -> (recipe, its lr)")
+
+
 class TrainingLab(Lab):
     """Sliders for a training run, its curves as they grow, and the runs before it in grey.
 
-    The buttons are `start`, `pause`, `stop` and `reset`; each can be clicked by code too. Only one lab trains at a
-    time: a newer one, or the same cell run again, ends the run of the one before. A cell that defines the model, the
-    loop or a recipe anew counts at the next Start.
+    The buttons are `start`, `pause`, `stop`, `reset` and `save`; each can be clicked by code too. Only one lab trains
+    at a time: a newer one, or the same cell run again, ends the run of the one before. A cell that defines the model,
+    the loop or a recipe anew counts at the next Start.
 
     Args:
         model: called as `model(rnn_layer, vocab_size)`; a class of the course's interface, as edited in a cell.
         epochs: a generator function with the arguments of `training.epochs`.
         recipes: name -> (a function with the arguments of `training.sgd`, the learning rate that suits it).
-        corpus, batch_size, max_tokens: as for `load_data_time_machine`.
-        prefix: start of the sample that is written on the way.
+        corpus, batch_size, max_tokens, tokens: as for `load_data_time_machine`.
+        prefix: start of the sample that is written on the way; None for one from the text.
         seed: every run starts from it, so that runs differ by their settings alone.
         device: where to compute; by default `try_gpu()`.
+        folder: where *Save* keeps the runs, by default `runs`; what it holds is shown when the lab is opened.
 
     Attributes:
         num_steps, num_hiddens, sampling, cell, recipe, lr, num_epochs: the controls; another recipe brings its own lr.
@@ -65,16 +70,22 @@ class TrainingLab(Lab):
     """
 
     columns = (4, 3)
+    refusals = (NoBatch,)
     _turn = None  # weak reference to the lab that may train
 
-    @checked(recipes=kind(_are_recipes, "a dictionary, name -> (recipe, its lr)"), device=optional(RULES["device"]))
+    @checked(recipes=RECIPES_RULE, device=optional(RULES["device"]), tokens=KIND)
     def __init__(self, model=RNNModel, epochs=training.epochs, *, recipes=RECIPES, corpus="auto", batch_size=32,
-                 max_tokens=10_000, prefix="time traveller", seed=0, device=None):  # fmt: skip
-        self.model, self.epochs, self.prefix, self.seed = Latest(model), Latest(epochs), prefix, seed
+                 max_tokens=10_000, tokens=None, prefix=None, seed=0, device=None, folder=None):  # fmt: skip
+        self.model, self.epochs, self.seed = Latest(model), Latest(epochs), seed
         self.recipes = {name: (Latest(recipe), rate) for name, (recipe, rate) in recipes.items()}
         self.device = try_gpu() if device is None else device
-        self.text, self.vocab = load_data_time_machine(batch_size, 1, max_tokens=max_tokens, corpus=corpus)
-        self.runs, self._task, self._redraw_waits, self._next_picture = [], None, False, 0.0
+        text = {"max_tokens": max_tokens, "corpus": corpus, "tokens": tokens}
+        self.text, self.vocab = load_data_time_machine(batch_size, 1, **text)
+        self.prefix = self.vocab.prefix if prefix is None else prefix
+        self.runs, self._task, self._next_picture = [], None, 0.0
+        self._redraw_waits = self._line_waits = False
+        self._note, self._folder = "", None if folder is None else Path(folder)
+        self._show_saved()
         self._loop = _running_loop()
         self._curves = plots.RunCurves(counted(self.text, self.vocab))
         self.status, self.sample, self.table = (ipywidgets.HTML() for _ in range(3))
@@ -125,8 +136,9 @@ class TrainingLab(Lab):
         self._loop = _running_loop()
         if self._loop is None:
             raise RuntimeError("the training lab needs a notebook; in a script call course_utils.train")
-        self._take_turn()
         run, train_iter = self._new_run()
+        self._take_turn()
+        self._note = ""
         self.runs.append(run)
         self._threads = ThreadWatch(self.device)
         self._task = self._loop.create_task(self._train(run, train_iter))
@@ -139,13 +151,18 @@ class TrainingLab(Lab):
         cut = settings["num_steps"], settings["sampling"]
         train_iter = SeqDataLoader(text.corpus, text.batch_size, *cut, held_out=text.held_out)
         torch.manual_seed(self.seed)
-        layer = CELLS[settings["cell"]](len(self.vocab), settings["num_hiddens"])
-        return Run(len(self.runs) + 1, settings, self.model(layer, len(self.vocab))), train_iter
+        with Prints() as prints:
+            net = self._new_net(settings)
+        return Run(len(self.runs) + 1, settings, net, prints=prints), train_iter
+
+    def _new_net(self, settings):
+        return self.model(CELLS[settings["cell"]](len(self.vocab), settings["num_hiddens"]), len(self.vocab))
 
     async def _train(self, run, train_iter):
         """Consume the epochs one by one; whoever changes `run.state` decides whether there is a next one."""
         chosen, (recipe, _) = run.settings, self.recipes[run.settings["recipe"]]
         try:
+            run.kept = LastGood(run.net, len(self.vocab))
             records = self.epochs(run.net, train_iter, self.vocab, chosen["lr"], chosen["num_epochs"], self.device,
                                   recipe=recipe.now(), prefix=self.prefix)  # fmt: skip
             while run.active:
@@ -157,7 +174,10 @@ class TrainingLab(Lab):
         except KeyboardInterrupt:
             run.state = "interrupted"
         except Exception as error:
-            run.state, run.error = "failed", traceback.format_exc()
+            if isinstance(error, FloatingPointError):
+                run.kept.put_back(error, run.history)
+            shorten(error)
+            run.state, (run.error, run.traceback) = "failed", explain(error)
             self._loop.call_exception_handler({"message": f"Task exception in {run}", "exception": error})
             raise
         finally:
@@ -171,7 +191,7 @@ class TrainingLab(Lab):
             while run.active and not epoch.ended:
                 start = time.perf_counter()
                 # KeyboardInterrupt, even in a student's endless loop; and quick layers for the training alone
-                with _on_interrupt(signal.default_int_handler), quick_layers():
+                with on_interrupt(signal.default_int_handler), run.prints, quick_layers():
                     epoch.go_on()
                 if epoch.ended:
                     self._take(run, epoch.result)
@@ -187,9 +207,10 @@ class TrainingLab(Lab):
             run.state = "finished"
             return
         run.history.append(record)
+        run.kept.see(record)
         self._threads.see(record.tokens_per_second)
         if time.perf_counter() >= self._next_picture:
-            with _on_interrupt(self._interrupted):  # not in the middle of a picture
+            with on_interrupt(self._interrupted):  # not in the middle of a picture
                 self._redraw()
 
     def _interrupted(self, *signal_and_frame):
@@ -216,6 +237,28 @@ class TrainingLab(Lab):
             self.controls[name].value = value
         self._redraw()
 
+    def _save(self):
+        """Write the runs that have ended, each once, and say where they are or what prevents it."""
+        self._folder = self._folder or Path("runs")
+        ended = [run for run in self.runs if not run.active]
+        try:
+            for run in ended:
+                save(run, self._folder, self.text, self.vocab)
+            self._note = f"Kept in {self._folder}: {', '.join(f'run {run.number}' for run in ended) or 'no run yet'}."
+        except OSError as error:
+            self._note = f"Not saved in {self._folder}: {error.strerror}."
+        self._write()
+
+    def _show_saved(self):
+        """Take up the runs of the folder; say which file is none of this lab."""
+        for path in sorted(self._folder.glob("run-*.safetensors")) if self._folder else ():
+            try:
+                run = load(path, len(self.runs) + 1, self.text, self.vocab, self._new_net)
+                run.net.to(self.device)
+                self.runs.append(run)
+            except (OSError, ValueError) as error:
+                self._note += f"{error}. "
+
     def _take_turn(self):
         """End the run of the lab that trained before this one."""
         before = TrainingLab._turn and TrainingLab._turn()
@@ -232,7 +275,8 @@ class TrainingLab(Lab):
         self.pause = self._button(self._pause, "pause the run, or go on with it")
         self.stop = self._button(self._stop, "end the run; its model and curves are kept")
         self.reset = self._button(self._reset, "forget all runs and put the controls back")
-        buttons = ipywidgets.HBox([self.start, self.pause, self.stop, self.reset])
+        self.save = self._button(self._save, "keep the runs in files, for after a restart of the kernel")
+        buttons = ipywidgets.HBox([self.start, self.pause, self.stop, self.reset, self.save])
         return [*columns, buttons, self.status, errors]
 
     def _button(self, action, tip, **looks):
@@ -250,7 +294,9 @@ class TrainingLab(Lab):
         *earlier, latest = self.runs or [None]
         ghosts = [(f"run {run.number}", list(run.history)) for run in earlier[-NUM_GHOSTS:]]
         last_epoch = max([run.settings["num_epochs"] for run in self.runs], default=self.num_epochs.value)
-        return self._curves.draw(list(self.history), str(latest) if latest else "no run yet", ghosts, last_epoch)
+        hint = textwrap.fill(latest.error, 70) if latest else ""
+        title = str(latest) if latest else "no run yet"
+        return self._curves.draw(list(self.history), title, ghosts, last_epoch, hint)
 
     def _redraw(self):
         self._redraw_waits = False
@@ -262,13 +308,19 @@ class TrainingLab(Lab):
 
     def _write(self):
         """Write the texts and label the buttons anew; the picture stays."""
-        self.status.value = f"<b>{html.escape(self._what_happens())}</b> {html.escape(self._what_waits())}"
+        self._say()
         self.sample.value, self.table.value = samples(self.history), table(self.runs)
         self.start.disabled = self.active
         self.pause.disabled = self.stop.disabled = not self.active
         self.pause.description = "Resume" if self.active and self.runs[-1].state == "paused" else "Pause"
+        self.printed.value = self.runs[-1].prints.as_html() if self.runs else ""
         if self.runs and self.runs[-1].error:
-            self.show_error(self.runs[-1].error)
+            self.show_error(self.runs[-1].error, self.runs[-1].traceback)
+
+    def _say(self):
+        """Write the line that says what is going on."""
+        self._line_waits = False
+        self.status.value = f"<b>{html.escape(self._what_happens())}</b> {html.escape(self._what_waits() + self._note)}"
 
     def _what_happens(self):
         if not self.runs:
@@ -278,7 +330,8 @@ class TrainingLab(Lab):
         if done and run.active:
             left = run.seconds / done * (run.settings["num_epochs"] - done)
             text += f", {self.history[-1].tokens_per_second:,.0f} tokens/s, about {left:.0f} s left"
-        return text + "."
+        why = run.error or diverged(self.history, len(self.vocab), run.settings["lr"])
+        return f"{text}. {why}".strip()
 
     def _what_waits(self):
         """Name the controls that were moved while a run is going on."""
@@ -290,7 +343,9 @@ class TrainingLab(Lab):
         return {name: control.value for name, control in self.controls.items()}
 
     def _on_change(self, change):
-        self._do(self._write)
+        if not self._line_waits:  # a fast drag brings hundreds: of those that wait one is kept, and all else stays
+            self._line_waits = True
+            self._do(self._say)
 
     def _on_recipe(self, change):
         self.lr.value = self.recipes[change["new"]][1]
@@ -320,16 +375,3 @@ def _controls(rates):
 def _running_loop():
     with contextlib.suppress(RuntimeError):  # None without one
         return asyncio.get_running_loop()
-
-
-@contextlib.contextmanager
-def _on_interrupt(handler):
-    """Call `handler` when the kernel is interrupted in here; between two cells the kernel would ignore it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
