@@ -130,8 +130,9 @@ SEEDED = {"seed": 0, "device": "cpu"}
 ARM = {**READ, "vocab_size": V, "num_epochs": 1, "num_hiddens": 4, "lr": 0.1}
 CALLS = {  # name -> (weight: how often it is drawn, function, its arguments; a function makes one anew for each call)
     "load_data_time_machine": (30, loaders.load_data_time_machine, {
-        **CUT, "sampling": "random", "max_tokens": 100, "corpus": lambda: OWN_TEXT}),
-    "load_corpus_time_machine": (30, loaders.load_corpus_time_machine, {"max_tokens": 10, "corpus": lambda: OWN_TEXT}),
+        **CUT, "sampling": "random", "max_tokens": 100, "corpus": lambda: OWN_TEXT, "tokens": "letters"}),
+    "load_corpus_time_machine": (30, loaders.load_corpus_time_machine, {
+        "max_tokens": 10, "corpus": lambda: OWN_TEXT, "tokens": "words"}),
     "SeqDataLoader": (60, SeqDataLoader, {**CUT, "corpus": ROW, "sampling": "sequential", "held_out": [1, 2]}),
     "seq_data_iter_sequential": (40, text.seq_data_iter_sequential, {**CUT, "corpus": ROW}),
     "seq_data_iter_random": (40, text.seq_data_iter_random, {**CUT, "corpus": ROW}),
