@@ -131,7 +131,7 @@ def run_tests(folder, name):
     os.chdir(folder)
     for stream in (1, 2):
         os.dup2(os.open(folder / "output.tmp", os.O_CREAT | os.O_WRONLY | os.O_APPEND), stream)
-    files = [f"tests/test_{each}.py" for each in TESTS.get(name, [name])]
+    files = [f"tests/test_{each}.py" for each in ("defaults", *TESTS.get(name, [name]))]
     code = 1
     try:
         code = pytest.main(
