@@ -72,12 +72,12 @@ def read_indices(found):
 
 
 def load_corpus_time_machine(max_tokens=-1, corpus="auto"):
-    """Return the text's first `max_tokens` tokens as a list of indices (-1: all of them), and its vocabulary.
+    """Return the text's first `max_tokens` tokens as a list of indices (-1 or 0: all), and its vocabulary.
 
     For the same file both are the same, token for token, as those of the book's function of this name.
     """
     indices, vocab = read_indices(corpora.find(corpus))
-    return (indices if max_tokens < 0 else indices[:max_tokens]), vocab
+    return (indices if max_tokens <= 0 else indices[:max_tokens]), vocab
 
 
 def load_data_time_machine(batch_size, num_steps, sampling="sequential", max_tokens=10_000, corpus="auto"):

@@ -311,5 +311,25 @@ def test_only_what_is_quicker_by_far_replaces_the_usual(monkeypatch, seconds, ch
     assert fast.first_by_far(functions) == chosen
 
 
+@pytest.mark.parametrize("available", [True, False])
+@pytest.mark.parametrize("number", [0, -1])
+def test_torch_s_other_product_and_tanh_are_among_those_to_choose_from(monkeypatch, available, number):
+    asked = []
+
+    def choose(functions):
+        asked.append([function() for function in functions])  # as often as one likes: the results stay the same
+        return range(len(functions))[number]
+
+    monkeypatch.setattr(fast, "first_by_far", choose)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: available)
+    prepare, product, tanh = fast.quickest.__wrapped__(3, 4, 1)
+    usual, other = (fast.transposed, torch.addmm), (torch.Tensor.contiguous, fast.by_onednn)
+    assert (prepare, product) == (other if available and number else usual)
+    assert tanh is [fast.numpy_tanh, torch.tanh_][number]
+    products, tanhs = asked
+    assert [each.shape for each in products] == [(3, 4)] * (1 + available)
+    assert [each.shape for each in tanhs] == [(3, 4)] * 2
+
+
 def test_a_choice_is_made_once_for_each_size_and_number_of_threads():
     assert fast.quickest(3, 4, 1) is fast.quickest(3, 4, 1)

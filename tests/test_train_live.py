@@ -227,6 +227,12 @@ def test_an_own_text_without_a_held_out_part_has_no_baselines(tmp_path, screen):
     assert [r.held_out_perplexity for r in history] == [None, None]
 
 
+@pytest.mark.parametrize(("count", "names"), [(0, []), (1, []), (2, ["unigram", "bigram"])])
+def test_two_held_out_tokens_are_enough_to_compare_with(data, count, names):
+    text = SimpleNamespace(corpus=data[0].corpus, held_out=data[0].held_out[:count])
+    assert list(train_live.counted(text, data[1])) == names
+
+
 def test_a_bidirectional_model_is_trained_and_drawn(data, screen, capsys):
     history = train(model(data[1], bidirectional=True), *data, 0.5, 2, "cpu")
     assert all(r.sample is None for r in history)

@@ -192,6 +192,18 @@ def test_records_say_what_evaluate_and_predict_say_of_the_first_20_000_held_out_
     assert record.sample == d2l.predict_ch8("the", 50, net, VOCAB, torch.device("cpu"))
 
 
+def test_the_speed_is_an_epoch_s_tokens_over_its_seconds_without_the_look_at_unseen_text(monkeypatch):
+    clock, train_iter = [64.0], loader()
+    monkeypatch.setattr(training.time, "perf_counter", lambda: clock[0])
+    for name, seconds in (("train_epoch", 2.0), ("look", 100.0)):
+        function = getattr(training, name)
+        monkeypatch.setattr(
+            training, name, lambda *args, f=function, s=seconds: (clock.__setitem__(0, clock[0] + s), f(*args))[1]
+        )
+    records = list(epochs(model(), train_iter, VOCAB, 0.5, 3, "cpu", every=2))
+    assert {record.tokens_per_second for record in records} == {sum(X.numel() for X, _ in train_iter) / 2}
+
+
 def perplexities(records):
     return [record.perplexity for record in records]
 

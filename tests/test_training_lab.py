@@ -151,6 +151,7 @@ async def test_a_run_consumes_all_epochs_and_keeps_model_and_history():
     assert lab.net is fake.calls[0].net
     assert isinstance(lab.net, RNNModel)
     assert (len(fake.calls), fake.closed) == (1, 1)
+    assert await ran(lab) is lab.runs[1] is not run
 
 
 @pytest.mark.parametrize(("control", "values", "asked"), [

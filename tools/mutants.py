@@ -26,72 +26,62 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-EQUIVALENT = ROOT / "docs" / "mutants.md"
+PACKAGE, EQUIVALENT = ROOT / "course_utils", ROOT / "docs" / "mutants.md"
 MODULES = ["models", "prediction", "text", "training", "loaders", "corpora", "devices", "train_live", "fast",
            "widgets/lab", "widgets/training_lab", "widgets/runs", "widgets/slices", "experiments/*"]  # fmt: skip
-TESTS = {"runs": ["training_lab"], "measuring": ["measuring"]}  # where the name does not tell
-TOO_LONG = "not memorises and not beside_another"  # half a minute each
-WARM = [
-    "torch",
-    "IPython.display",
-    "ipywidgets",
-    "matplotlib.figure",
-    "hypothesis",
-    "pandas",
-    "nbformat",
-    "jupyter_client",
-]
-TURNED = {ast.Lt: [ast.LtE, ast.GtE], ast.LtE: [ast.Lt, ast.Gt], ast.Gt: [ast.GtE, ast.LtE], ast.GtE: [ast.Gt, ast.Lt],
-          ast.Eq: [ast.NotEq], ast.NotEq: [ast.Eq], ast.Is: [ast.IsNot], ast.IsNot: [ast.Is], ast.In: [ast.NotIn],
-          ast.NotIn: [ast.In], ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Div], ast.Div: [ast.Mult],
-          ast.FloorDiv: [ast.Mult], ast.Mod: [ast.Mult], ast.Pow: [ast.Mult], ast.BitOr: [ast.BitAnd],
-          ast.And: [ast.Or], ast.Or: [ast.And]}  # fmt: skip
+TESTS = {"runs": "training_lab"}  # where a module's name does not tell
+OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "-o", "addopts="]
+TOO_LONG = ["-k", "not memorises and not beside_another"]  # half a minute each
+WARM = ["torch", "IPython.display", "ipywidgets", "matplotlib.figure", "hypothesis", "pandas", "nbformat"]
+TURNED = {
+    ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE), ast.GtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,), ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,), ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,), ast.Add: (ast.Sub,), ast.Sub: (ast.Add,), ast.Mult: (ast.Div,), ast.Div: (ast.Mult,),
+    ast.FloorDiv: (ast.Mult,), ast.Mod: (ast.Mult,), ast.Pow: (ast.Mult,), ast.And: (ast.Or,), ast.Or: (ast.And,),
+}  # fmt: skip
 
 
 def changes(node):
-    """Yield the mutants of one node, as what stands in its place."""
+    """Return the mutants of one node: what may stand in its place."""
+
+    def put(**fields):
+        other = copy.copy(node)
+        vars(other).update(fields)
+        return other
+
     match node:
         case ast.Compare(ops=[operator]):
-            for turned in TURNED[type(operator)]:
-                yield ast.Compare(node.left, [turned()], node.comparators)
-        case ast.BinOp(op=operator) | ast.BoolOp(op=operator) if type(operator) in TURNED:
-            for turned in TURNED[type(operator)]:
-                other = copy.copy(node)
-                other.op = turned()
-                yield other
+            return [put(ops=[turned()]) for turned in TURNED[type(operator)]]
+        case ast.BinOp(op=operator) | ast.BoolOp(op=operator):
+            return [put(op=turned()) for turned in TURNED.get(type(operator), ())]
         case ast.Constant(value=bool(value)):
-            yield ast.Constant(not value)
+            return [put(value=not value)]
         case ast.Constant(value=int(value) | float(value)):
-            yield from (ast.Constant(value + 1), ast.Constant(value - 1))
+            return [put(value=value + 1), put(value=value - 1)]
         case ast.UnaryOp(op=ast.Not()):
-            yield node.operand
+            return [node.operand]
         case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
-            other = copy.copy(node)
-            other.test = ast.UnaryOp(ast.Not(), test)
-            yield other
-        case ast.Return(value=value) if value is not None and not isinstance(value, ast.Constant):
-            yield ast.Return(ast.Constant(None))
+            return [put(test=ast.UnaryOp(ast.Not(), test))]
+        case ast.Return(value=value) if value is not None:
+            return [put(value=ast.Constant(None))]
         case ast.Call(args=[first, second, *rest]) if not isinstance(first, ast.Starred):
-            yield ast.Call(node.func, [second, first, *rest], node.keywords)
-        case (
-            ast.Expr(value=ast.Call())
-            | ast.AugAssign()
-            | ast.Raise()
-            | ast.Assign(targets=[ast.Attribute() | ast.Subscript()])
-        ):
-            yield ast.Pass()
+            return [put(args=[second, first, *rest])]
+        case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.Raise():
+            return [ast.Pass()]
+        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
+            return [ast.Pass()]
+    return []
 
 
-def mutants(module):
-    """Yield a module's mutants: (module, number of the line, then what `planted` needs)."""
-    tree = ast.parse((ROOT / "course_utils" / module).read_text(encoding="utf-8"))
+def mutants(path):
+    """Yield a module's mutants: (its name, the number of the line, then what `planted` needs)."""
+    module, tree = path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
     for parent in ast.walk(tree):
         for field, value in ast.iter_fields(parent):
-            places = value if isinstance(value, list) else [value]
-            for place, node in enumerate(places):
+            for place, node in enumerate(value if isinstance(value, list) else [value]):
                 if isinstance(node, ast.AST) and field not in ("annotation", "returns", "format_spec"):
                     for other in changes(node):
-                        put = [*places[:place], other, *places[place + 1 :]] if isinstance(value, list) else other
+                        put = [*value[:place], other, *value[place + 1 :]] if isinstance(value, list) else other
                         yield module, getattr(node, "lineno", 0), tree, parent, field, put
 
 
@@ -101,16 +91,15 @@ def planted(tree, parent, field, put):
     setattr(parent, field, put)
     source = ast.unparse(ast.fix_missing_locations(tree))
     setattr(parent, field, value)
-    lines = itertools.zip_longest(source.splitlines(), plain.splitlines())
-    return source, next(new for new, old in lines if new != old).strip()
+    return source, next(a for a, b in itertools.zip_longest(source.splitlines(), plain.splitlines()) if a != b).strip()
 
 
-def fails(folder, module, source, seconds, clock=itertools.count(1)):
+def fails(folder, module, source, moment, seconds=600):
     """Whether the tests of `module` fail, or do not end in time, when the copy in `folder` holds `source`."""
     path = folder / "course_utils" / module
     before = path.read_text(encoding="utf-8")
     path.write_text(source, encoding="utf-8")
-    os.utime(path, (moment := next(clock), moment))  # or Python might take the bytecode of the mutant before
+    os.utime(path, (moment, moment))  # another one each time, or Python might take the bytecode of the mutant before
     if not (child := os.fork()):
         run_tests(folder, Path(module).stem)
     end, (ended, status) = time.monotonic() + seconds, (0, 1)
@@ -129,14 +118,10 @@ def run_tests(folder, name):
     """In a process of its own: run the tests of the module `name` in `folder`, and end."""
     os.setsid()
     os.chdir(folder)
-    for stream in (1, 2):
-        os.dup2(os.open(folder / "output.tmp", os.O_CREAT | os.O_WRONLY | os.O_APPEND), stream)
-    files = [f"tests/test_{each}.py" for each in ("defaults", *TESTS.get(name, [name]))]
-    code = 1
+    output, code = os.open("output.tmp", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 1
+    os.dup2(output, 1), os.dup2(output, 2)
     try:
-        code = pytest.main(
-            ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "-o", "addopts=", "-k", TOO_LONG, *files]
-        )
+        code = pytest.main([*OPTIONS, *TOO_LONG, "tests/test_defaults.py", f"tests/test_{TESTS.get(name, name)}.py"])
     finally:
         sys.stdout.flush()
         os._exit(code)  # whatever happens: the folder is the parent's
@@ -144,11 +129,10 @@ def run_tests(folder, name):
 
 def copied(folder):
     """Copy the repository's files, also those not committed yet, into `folder`."""
-    names = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, text=True)
-    for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+    names = subprocess.check_output(["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, text=True)
+    for name in filter(lambda name: (ROOT / name).is_file(), names.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
 
 
 def wilson(hits, count, z=1.96):
@@ -160,41 +144,33 @@ def wilson(hits, count, z=1.96):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--sample", type=int, default=300, help="how many mutants (of several thousand)")
+    parser.add_argument("--sample", type=int, default=300, help="how many mutants, of some 3,000")
     parser.add_argument("modules", nargs="*", default=MODULES, help='such as "devices" or "experiments/*"')
     asked = parser.parse_args()
-    package = ROOT / "course_utils"
-    files = sorted({path for name in asked.modules for path in package.glob(f"{name}.py") if path.stem != "__init__"})
-    found = [each for path in files for each in mutants(path.relative_to(package).as_posix())]
+    paths = sorted({path for name in asked.modules for path in PACKAGE.glob(f"{name}.py") if path.stem != "__init__"})
+    found = [mutant for path in paths for mutant in mutants(path)]
     sample = sorted(random.Random(asked.seed).sample(found, min(asked.sample, len(found))), key=lambda each: each[:2])
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # quicker, and what is loaded already need not be rewritten
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # quicker, and they could not be rewritten any more
     for name in WARM:
         importlib.import_module(name)
-    excused, limits, survivors, equivalent = EQUIVALENT.read_text(encoding="utf-8"), {}, 0, 0
-    with tempfile.TemporaryDirectory() as folder:
-        copied(Path(folder))
-        for module, number, *change in sample:
+    excused, limits, results = EQUIVALENT.read_text(encoding="utf-8"), {}, []
+    with tempfile.TemporaryDirectory() as name:
+        copied(folder := Path(name))
+        for moment, (module, number, *change) in enumerate(sample):
             source, line = planted(*change)
             if module not in limits:
-                start, plain = time.monotonic(), ast.unparse(ast.parse((package / module).read_text(encoding="utf-8")))
-                if fails(Path(folder), module, plain, 600):
-                    sys.exit(
-                        f"{module}: its tests fail without a mutant, see\n{Path(folder, 'output.tmp').read_text()}"
-                    )
+                start = time.monotonic()
+                if fails(folder, module, ast.unparse(change[0]), 2 * moment):
+                    sys.exit(f"without a mutant, the tests of {module} fail:\n{(folder / 'output.tmp').read_text()}")
                 limits[module] = 10 + 5 * (time.monotonic() - start)
-                print(f"{module}: {(limits[module] - 10) / 5:.1f} s", flush=True)
-            killed = fails(Path(folder), module, source, limits[module])
-            known = not killed and f"{module}: `{line}`" in excused
-            survivors, equivalent = survivors + (not killed and not known), equivalent + known
-            print(
-                f"{'killed' if killed else 'equivalent' if known else 'SURVIVED'} {module}:{number}: {line}", flush=True
-            )
-    count = len(sample) - equivalent
-    low, high = wilson(count - survivors, count)
-    print(
-        f"seed {asked.seed}: {len(sample)} of {len(found)} mutants, {equivalent} equivalent; of {count} others "
-        f"{count - survivors} killed, {(count - survivors) / count:.1%} ({low:.1%} to {high:.1%})"
-    )
+            killed = fails(folder, module, source, 2 * moment + 1, limits[module])
+            equivalent = not killed and f"{module}: `{line}`" in excused
+            results.append("killed" if killed else "equivalent" if equivalent else "SURVIVED")
+            print(f"{results[-1]} {module}:{number}: {line}", flush=True)
+    killed, equivalent, count = results.count("killed"), results.count("equivalent"), len(results)
+    low, high = wilson(killed, count - equivalent)
+    print(f"seed {asked.seed}: {count} of {len(found)} mutants, {equivalent} equivalent, {killed} killed: "
+          f"{killed / (count - equivalent):.1%} of the others ({low:.1%} to {high:.1%})")  # fmt: skip
 
 
 if __name__ == "__main__":
