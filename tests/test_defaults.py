@@ -3,12 +3,18 @@
 Texts, stored tables and figures name these sizes, rates and seeds; whoever changes one measures anew and changes both.
 """
 
+import dataclasses
 import importlib
 import inspect
+from pathlib import Path
 
 import pytest
 
+from course_utils import experiments
+
 DEFAULTS = {
+    "prediction.choose": {"temperature": 0.0, "top_k": None},
+    "prediction.distribution": {"temperature": 1.0, "top_k": None},
     "prediction.predict": {"temperature": 0.0, "top_k": None},
     "training.evaluate": {"row_length": 1_000, "num_steps": 100},
     "training.epochs": {"every": 10, "first": 1},
@@ -57,8 +63,40 @@ DEFAULTS = {
 }  # fmt: skip
 
 
+CONSTANTS = {
+    "fast.MARGIN": 1.25,
+    "loaders.HELD_OUT_SHARE": 10,
+    "train_live.SECONDS_BETWEEN_PICTURES": 0.7,
+    "experiments.windows.ROWS": 32,
+    "widgets.lab.DPI": {False: 100, True: 150},
+    "widgets.training_lab.SECONDS_BETWEEN_PICTURES": 0.25,
+    "widgets.training_lab.DRAWING_SHARE": 0.2,
+    "widgets.training_lab.SECONDS_OF_A_SLICE": 0.1,
+    "widgets.training_lab.SECONDS_FOR_THE_PAGE": 0.005,
+    "widgets.training_lab.NUM_GHOSTS": 4,
+}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_constants(name):
+    assert find(name) == CONSTANTS[name]
+
+
+def find(name):
+    module, name_there = f"course_utils.{name}".rsplit(".", 1)
+    return getattr(importlib.import_module(module), name_there)
+
+
+MODULES = [f"experiments.{path.stem}" for path in Path(experiments.__file__).parent.glob("[a-z]*.py")]
+
+
+@pytest.mark.parametrize("name", ["training", "corpora", *MODULES])
+def test_records_do_not_change(name):
+    found = vars(importlib.import_module(f"course_utils.{name}")).values()
+    assert all(each.__dataclass_params__.frozen for each in found if dataclasses.is_dataclass(each))
+
+
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_defaults(name):
-    module, name_there = f"course_utils.{name}".rsplit(".", 1)
-    parameters = inspect.signature(getattr(importlib.import_module(module), name_there)).parameters
+    parameters = inspect.signature(find(name)).parameters
     assert {each: parameters[each].default for each in DEFAULTS[name]} == DEFAULTS[name]

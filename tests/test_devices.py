@@ -203,7 +203,7 @@ def test_beside_another_training_one_thread_is_chosen(threads):
 
 @pytest.fixture
 def choices(monkeypatch):
-    """The limits with which `choose_threads` is called, the numbers that it sets, a list, and a clock, a list of one."""
+    """The limits that `choose_threads` is called with, the numbers that it sets next, and a clock to be moved."""
     calls, plan, clock = [], [], [64.0]
 
     def choose(at_most=None):

@@ -8,10 +8,12 @@ already. A mutant that survives is a missing test, or equivalent: then docs/muta
 
 import argparse
 import ast
+import collections
 import contextlib
 import copy
 import importlib
 import itertools
+import json
 import math
 import os
 import random
@@ -62,9 +64,9 @@ def changes(node):
             return [node.operand]
         case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
             return [put(test=ast.UnaryOp(ast.Not(), test))]
-        case ast.Return(value=value) if value is not None:
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
             return [put(value=ast.Constant(None))]
-        case ast.Call(args=[first, second, *rest]) if not isinstance(first, ast.Starred):
+        case ast.Call(args=[first, second, *rest]) if ast.unparse(node.func) not in ("min", "max"):
             return [put(args=[second, first, *rest])]
         case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.Raise():
             return [ast.Pass()]
@@ -114,14 +116,33 @@ def fails(folder, module, source, moment, seconds=600):
     return not ended or status != 0
 
 
+class QuickFirst:
+    """A pytest plugin: the first run of a module's tests is timed, the later ones begin with the quickest test."""
+
+    def __init__(self, path):
+        self.path, self.seconds = path, collections.Counter()
+        self.known = json.loads(path.read_text()) if path.exists() else {}
+
+    def pytest_collection_modifyitems(self, items):
+        items.sort(key=lambda item: self.known.get(item.nodeid, 0))
+
+    def pytest_runtest_logreport(self, report):
+        self.seconds[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self):
+        if not self.known:
+            self.path.write_text(json.dumps(self.seconds))
+
+
 def run_tests(folder, name):
     """In a process of its own: run the tests of the module `name` in `folder`, and end."""
     os.setsid()
     os.chdir(folder)
     output, code = os.open("output.tmp", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 1
     os.dup2(output, 1), os.dup2(output, 2)
+    files = ["tests/test_defaults.py", f"tests/test_{TESTS.get(name, name)}.py"]
     try:
-        code = pytest.main([*OPTIONS, *TOO_LONG, "tests/test_defaults.py", f"tests/test_{TESTS.get(name, name)}.py"])
+        code = pytest.main([*OPTIONS, *TOO_LONG, *files], [QuickFirst(folder / f"{name}.seconds.tmp")])
     finally:
         sys.stdout.flush()
         os._exit(code)  # whatever happens: the folder is the parent's
