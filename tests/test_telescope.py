@@ -4,6 +4,7 @@ import math
 import statistics
 
 import common  # noqa: F401 (one thread)
+import numpy
 import pytest
 import torch
 from torch import nn
@@ -110,6 +111,23 @@ def test_the_fit_is_least_squares_on_logarithms_up_to_the_last_lag_above_0():
 
 
 # --- theory
+
+
+@pytest.mark.parametrize("gain", [0.3, 1.0, 2.3])
+def test_the_mean_slope_is_that_of_the_settled_state_by_another_quadrature(gain):
+    nodes, weights = numpy.polynomial.hermite_e.hermegauss(120)
+    weights, q = weights / weights.sum(), 1.0
+    for _ in range(1000):
+        q = gain**2 * (weights * numpy.tanh(math.sqrt(q) * nodes) ** 2).sum() + 1 / 64
+    slope = math.sqrt((weights * (1 - numpy.tanh(math.sqrt(q) * nodes) ** 2) ** 2).sum())
+    assert telescope._slope(gain, 64) == pytest.approx(slope, rel=1e-5)
+
+
+def test_theory_has_no_answer_for_gates_that_are_wide_open_nor_for_weights_of_one_s_own():
+    assert expected_ratios("LSTM", 64, forget_bias=1.0)
+    for cell, weights in (("LSTM", {"forget_bias": 1.5}), ("GRU", {"scale": 2}), ("LSTM", {"orthogonal": True})):
+        assert expected_ratios(cell, 64, **weights) is None
+
 
 LAGS, HIDDENS = 10, 256
 KINDS = {
