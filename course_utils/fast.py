@@ -12,6 +12,7 @@ Dimensions: T time steps, B batch size, V size of an input, H hidden units.
 import functools
 import math
 import time
+import timeit
 
 import numpy
 import torch
@@ -84,10 +85,8 @@ class Tanh(torch.autograd.Function):
                 ctx.blocks[outputs.shape] = torch.empty_like(outputs)
             deltas = argument_gradients(d_outputs, d_last, outputs, W_hh, out=ctx.blocks[outputs.shape])
             d_X, d_W_ih, d_bias = input_gradients(ctx, deltas, X, W_ih, tokens)
-            d_W_hh = deltas[1:].flatten(0, 1).t() @ outputs[:-1].flatten(
-                0, 1
-            )  # all steps but the first
-            d_W_hh.addmm_(deltas[0].t(), state)
+            later, before = deltas[1:].flatten(0, 1), outputs[:-1].flatten(0, 1)  # all steps but the first
+            d_W_hh = (later.t() @ before).addmm_(deltas[0].t(), state)
             d_state = deltas[0] @ W_hh if ctx.needs_input_grad[2] else None
             return None, d_X, d_state, d_W_ih, d_W_hh, *[None if b_ih is None else d_bias] * 2
 
@@ -186,10 +185,7 @@ def first_by_far(functions, repeats=7, calls=5):
     """The number of the quickest function; another one than the first only if it is `MARGIN` times as quick."""
     seconds = [math.inf] * len(functions)
     for _ in range(repeats):  # in turn, so that a disturbance hits all of them
-        for number, function in enumerate(functions):
-            start = time.perf_counter()
-            for _ in range(calls):
-                function()
-            seconds[number] = min(seconds[number], time.perf_counter() - start)
+        taken = [timeit.timeit(function, timer=time.perf_counter, number=calls) for function in functions]
+        seconds = [*map(min, seconds, taken)]
     best = seconds.index(min(seconds))
     return best if seconds[0] > MARGIN * seconds[best] else 0

@@ -9,7 +9,6 @@ nowhere else, and the book's functions themselves stay untouched:
 - its download checks neither status nor hash; The Time Machine comes from `corpora` instead, or the story offline.
 """
 
-import importlib
 import importlib.machinery
 import sys
 import types

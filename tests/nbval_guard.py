@@ -101,12 +101,12 @@ class WatchedKernel(RunningKernel):
         found = [f"{cause(number)} had an error: {text}" for number, text in self.errors]
         self.errors.clear()
         for number, text in self.stderr.items():
-            if broken(text):
+            if BROKEN.search(text):
                 found.append(f"{cause(number)} wrote an error to stderr:\n{text}")
                 self.stderr[number] = ""
         self.log.seek(self.log_position)
         logged, self.log_position = self.log.read(), self.log.tell()
-        if broken(logged):
+        if BROKEN.search(logged):
             found.append(f"the kernel logged an error, as of a widget's message:\n{logged}")
         return found
 
@@ -114,10 +114,6 @@ class WatchedKernel(RunningKernel):
 def student_environment():
     """The environment without pytest's variables: ipykernel would obey them and hide what other processes write."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-
-
-def broken(text):
-    return BROKEN.search(text) is not None
 
 
 def cause(number):
@@ -144,16 +140,8 @@ class NotebookEnd(pytest.Item):
         return self.path, None, f"{self.path.name}: after the last cell"
 
 
-def pytest_configure(config):
-    config.stash[_PATCH] = pytest.MonkeyPatch()
-    config.stash[_PATCH].setattr(nbval.plugin, "RunningKernel", WatchedKernel)
-
-
-def pytest_unconfigure(config):
-    config.stash[_PATCH].undo()
-
-
-_PATCH = pytest.StashKey[pytest.MonkeyPatch]()
+def pytest_configure():
+    nbval.plugin.RunningKernel = WatchedKernel
 
 
 @pytest.hookimpl(tryfirst=True)  # before -k deselects, so that the added tests can be deselected too
@@ -204,7 +192,3 @@ def shell_commands(item):
     """Complain of `!command`: nobody would see it fail."""
     if re.search(r"get_ipython\(\)\.(system|getoutput)\(", TransformerManager().transform_cell(item.cell.source)):
         yield "has a shell command whose failure nobody sees; use subprocess.run(..., check=True)"
-
-
-def pytest_report_header(config):
-    return f"notebooks: a cell may take {config.option.nbval_cell_timeout:g} s"

@@ -171,12 +171,11 @@ def test_a_text_without_a_window_is_refused():
 # What training brings and breaks, on both texts: each judge must say yes to the measurement and no to its control
 
 
-@pytest.fixture(scope="module", params=["story", pytest.param("time_machine", marks=common.needs_book)])
+@pytest.fixture(scope="module", params=common.TEXTS)
 def trained(request):
     """A model after about 50 epochs of the book's recipe, near its best on held-out text; its text in three parts."""
-    corpus = "story" if request.param == "story" else str(common.BOOK)
     torch.manual_seed(0)
-    train_iter, vocab = load_data_time_machine(32, 35, corpus=corpus)
+    train_iter, vocab = load_data_time_machine(32, 35, corpus=request.param)
     net = RNNModel(nn.RNN(len(vocab), 256), len(vocab))
     optimizer = torch.optim.SGD(net.parameters(), 1)
     for _ in range(50):
@@ -221,10 +220,8 @@ def test_a_strangers_text_is_learnt_at_the_cost_of_all_others(trained):
     net, reading, elsewhere, vocab_size = trained
     letters = torch.randperm(vocab_size - 1, generator=torch.Generator().manual_seed(0))
     strange = torch.cat([torch.zeros(1, dtype=torch.long), 1 + letters])[reading]  # each letter stands for another one
-    own, still, gentle = [
-        *adaptation.dynamic_evaluation(net, reading, elsewhere, (0.1,)),
-        *adaptation.dynamic_evaluation(net, strange, elsewhere, (0, 0.1)),
-    ]
+    [own] = adaptation.dynamic_evaluation(net, reading, elsewhere, (0.1,))
+    still, gentle = adaptation.dynamic_evaluation(net, strange, elsewhere, (0, 0.1))
     assert gentle.honest < 0.5 * still.honest
     assert gentle.elsewhere > 1.7 * still.elsewhere
     assert own.elsewhere < 1.1 * still.elsewhere

@@ -18,6 +18,7 @@ from course_utils.training import baselines, sgd
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "06_long_sequences.ipynb"
+RESULTS = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
 
 
 def test_the_model_drops_only_while_training():
@@ -83,26 +84,22 @@ def test_the_recipes_of_the_newer_edition_s_split_run(recipe):
 
 def test_the_stored_numbers_of_the_last_notebook_are_the_benchmark_s():
     """Each row of its table ends in a perplexity and seconds: the rounded medians of benchmarks/results.json."""
-    root = Path(__file__).parents[1]
-    results = json.loads((root / "benchmarks" / "results.json").read_text(encoding="utf-8"))
-    notebook = (root / "notebooks" / "06_long_sequences.ipynb").read_text(encoding="utf-8")
+    notebook = NOTEBOOK.read_text(encoding="utf-8")
     for name in (
         "heldout_perplexity_book_recipe",
         "heldout_perplexity_book_60s",
         "validation_perplexity_d2l_en_recipe",
         "validation_perplexity_d2l_en_split_20s",
     ):
-        perplexity = f"{results[name]:.0f}" if results[name] > 20 else f"{results[name]:.1f}"
-        assert f"| {perplexity} | {results['seconds_' + name]:.0f} |" in notebook, name
-    assert results["heldout_perplexity_book_60s"] <= 4.8
-    assert results["validation_perplexity_d2l_en_split_20s"] <= 6.4
+        perplexity = f"{RESULTS[name]:.0f}" if RESULTS[name] > 20 else f"{RESULTS[name]:.1f}"
+        assert f"| {perplexity} | {RESULTS['seconds_' + name]:.0f} |" in notebook, name
+    assert RESULTS["heldout_perplexity_book_60s"] <= 4.8
+    assert RESULTS["validation_perplexity_d2l_en_split_20s"] <= 6.4
 
 
 def test_the_readme_s_figures_are_the_benchmark_s():
-    root = Path(__file__).parents[1]
-    results = json.loads((root / "benchmarks" / "results.json").read_text(encoding="utf-8"))
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    labs = [value for name, value in results.items() if name.startswith("lab_ms_") and "stop" not in name]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    labs = [value for name, value in RESULTS.items() if name.startswith("lab_ms_") and "stop" not in name]
     for words in (
         "| 1 thread | {tokens_ratio_1_thread:.1f} | {tokens_ratio_1_thread_avx2:.1f} |",
         "| 2 threads | {tokens_ratio_2_threads:.1f} | {tokens_ratio_2_threads_avx2:.1f} |",
@@ -122,6 +119,6 @@ def test_the_readme_s_figures_are_the_benchmark_s():
         "Machine* | {recipe_training_time_machine:.1f} | {recipe_held_out_time_machine:.0f} |",
         "own story | {recipe_training_story:.1f} | {recipe_held_out_story:.0f} | {recipe_best_held_out_story:.1f} |",
     ):
-        assert words.format_map(results) in readme
-    assert results["heldout_perplexity_book_5s"] < 5.0
-    assert results["gpu_tokens_ratio"] is not None or "no GPU was at hand" in readme
+        assert words.format_map(RESULTS) in readme
+    assert RESULTS["heldout_perplexity_book_5s"] < 5.0
+    assert RESULTS["gpu_tokens_ratio"] is not None or "no GPU was at hand" in readme

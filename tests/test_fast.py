@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import torch
+from common import spy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -21,21 +22,10 @@ def tokens(count=121):
     return torch.arange(count) * 3 % V
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads wait for each other at these sizes, and for whoever else is at work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def applied(monkeypatch):
-    """Counts the calls of the quicker way."""
-    calls, forward = [], Tanh.forward
-    monkeypatch.setattr(Tanh, "forward", staticmethod(lambda *args: (calls.append(1), forward(*args))[1]))
-    return calls
+    """A list that grows with every call of the quicker way."""
+    return spy(monkeypatch, Tanh, "forward", slice(0))
 
 
 # The gradient, held against finite differences in double precision
@@ -59,7 +49,7 @@ def test_gradients_and_their_gradients_are_right(one_hot, biases, num_steps):
 # Property: a training with and without it ends with the same weights
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.data())
 def test_any_plain_layer_trains_as_torch_s(data):
     sizes = [data.draw(st.integers(1, high), name) for name, high in (("T", 12), ("B", 4), ("H", 9), ("L", 3))]
@@ -94,45 +84,17 @@ def model(layer=None):
     return RNNModel(nn.RNN(V, H) if layer is None else layer, V)
 
 
-def with_own_forward():
-    net = model()
-    plain = net.forward
-    net.forward = lambda X, state: (F.dropout(plain(X, state)[0], 0.5), plain(X, state)[1])
-    return net
+class OwnForward(RNNModel):
+    """Vectors that learn, or something done to the hidden states before they are scored."""
 
-
-class DropoutModel(RNNModel):
-    def forward(self, inputs, state):
-        hiddens, state = self.rnn(F.one_hot(inputs.T, self.vocab_size).float(), state)
-        return self.linear(F.dropout(hiddens, 0.5).flatten(0, 1)), state
-
-
-class LearntState(RNNModel):
-    def __init__(self, *args):
+    def __init__(self, *args, embedding=None, change=lambda hiddens: hiddens):
         super().__init__(*args)
-        self.first = nn.Parameter(torch.randn(1, 1, H))
-
-    def begin_state(self, device, batch_size=1):
-        return self.first.expand(-1, batch_size, -1)
+        self.embedding, self.change = embedding, change
 
     def forward(self, inputs, state):
-        return super().forward(inputs, state + 0.1 * self.first)  # the loop detaches the state
-
-
-class Embedded(RNNModel):
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.embedding = nn.Embedding(V, V)
-
-    def forward(self, inputs, state):
-        hiddens, state = self.rnn(self.embedding(inputs.T), state)
-        return self.linear(hiddens.flatten(0, 1)), state
-
-
-class InPlace(RNNModel):
-    def forward(self, inputs, state):
-        hiddens, state = self.rnn(F.one_hot(inputs.T, self.vocab_size).float(), state)
-        return self.linear(hiddens.relu_().flatten(0, 1)), state
+        X = self.embedding(inputs.T) if self.embedding else F.one_hot(inputs.T, self.vocab_size).float()
+        hiddens, state = self.rnn(X, state)
+        return self.linear(self.change(hiddens).flatten(0, 1)), state
 
 
 class Scaled(nn.Linear):
@@ -157,6 +119,17 @@ def changed(change, layer=None):
     return build
 
 
+def give_a_forward(net):
+    plain = net.forward
+    net.forward = lambda X, state: (F.dropout(plain(X, state)[0], 0.5), plain(X, state)[1])
+
+
+def learn_the_first_state(net):
+    plain, net.first = net.forward, nn.Parameter(torch.randn(1, 1, H))
+    net.begin_state = lambda device, batch_size: net.first.expand(-1, batch_size, -1)
+    net.forward = lambda X, state: plain(X, state + 0.1 * net.first)  # the loop detaches the state
+
+
 def tie(net):
     net.rnn.weight_ih_l0 = nn.Parameter(torch.randn(H, V))
     net.linear.weight = nn.Parameter(net.rnn.weight_ih_l0.detach().T.clone())
@@ -168,11 +141,11 @@ def hook_the_layer(net):
 
 
 VARIANTS = {
-    "forward of the instance": with_own_forward,
-    "forward with dropout": lambda: DropoutModel(nn.RNN(V, H), V),
-    "own begin_state": lambda: LearntState(nn.RNN(V, H), V),
-    "inputs that learn": lambda: Embedded(nn.RNN(V, H), V),
-    "outputs changed in place": lambda: InPlace(nn.RNN(V, H), V),
+    "forward of the instance": changed(give_a_forward),
+    "forward with dropout": lambda: OwnForward(nn.RNN(V, H), V, change=F.dropout),
+    "own begin_state": changed(learn_the_first_state),
+    "inputs that learn": lambda: OwnForward(nn.RNN(V, H), V, embedding=nn.Embedding(V, V)),
+    "outputs changed in place": lambda: OwnForward(nn.RNN(V, H), V, change=torch.relu_),
     "a layer of one's own": lambda: model(OwnRNN(V, H)),
     "a normalised output layer": changed(lambda net: parametrizations.weight_norm(net.linear)),
     "normalised recurrent weights": changed(lambda net: parametrizations.weight_norm(net.rnn, "weight_hh_l0")),
@@ -212,22 +185,19 @@ def dual(X):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch's own forward mode still uses it
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda layer, X: layer.double()(X.double()),
-        lambda layer, X: layer.bfloat16()(X.bfloat16()),
-        lambda layer, X: nn.RNN(V, H, batch_first=True)(X),
-        lambda layer, X: layer(nn.utils.rnn.pack_padded_sequence(X, [4, 3])),
-        lambda layer, X: torch.no_grad()(layer)(X),
-        lambda layer, X: layer.requires_grad_(False)(X),
-        lambda layer, X: torch.autocast("cpu")(layer)(X),
-        lambda layer, X: torch.func.grad(lambda X: layer(X)[0].sum())(X),
-        lambda layer, X: torch.autograd.forward_ad.dual_level()(lambda: layer(dual(X)))(),
-        lambda layer, X: layer.to("meta")(X.to("meta")),
-        lambda layer, X: layer(X[:, :0], torch.zeros(1, 0, H)),
-    ],
-)
+@pytest.mark.parametrize("call", [
+    lambda layer, X: layer.double()(X.double()),
+    lambda layer, X: layer.bfloat16()(X.bfloat16()),
+    lambda layer, X: nn.RNN(V, H, batch_first=True)(X),
+    lambda layer, X: layer(nn.utils.rnn.pack_padded_sequence(X, [4, 3])),
+    lambda layer, X: torch.no_grad()(layer)(X),
+    lambda layer, X: layer.requires_grad_(False)(X),
+    lambda layer, X: torch.autocast("cpu")(layer)(X),
+    lambda layer, X: torch.func.grad(lambda X: layer(X)[0].sum())(X),
+    lambda layer, X: torch.autograd.forward_ad.dual_level()(lambda: layer(dual(X)))(),
+    lambda layer, X: layer.to("meta")(X.to("meta")),
+    lambda layer, X: layer(X[:, :0], torch.zeros(1, 0, H)),
+])  # fmt: skip
 def test_other_calls_go_through_torch_s_own_layer(call, applied):
     with quick_layers():
         call(nn.RNN(V, H), torch.randn(4, 2, V))
@@ -235,8 +205,7 @@ def test_other_calls_go_through_torch_s_own_layer(call, applied):
 
 
 def test_the_reader_s_patch_of_the_layer_class_is_called(monkeypatch):
-    seen, forward = [], nn.RNN.forward
-    monkeypatch.setattr(nn.RNN, "forward", lambda *args: (seen.append(1), forward(*args))[1])
+    seen = spy(monkeypatch, nn.RNN, "forward")
     assert_trains_alike(model)
     assert len(seen) == 2 * 2 * len(SeqDataLoader(tokens(), 3, 8))
 

@@ -3,7 +3,6 @@
 All notebooks of this file run in one pytest of their own, in a copy of the project's pytest configuration.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbval_guard import student_environment
 
 ROOT = Path(__file__).parents[1]
 PRINTED_1 = [new_output("stream", name="stdout", text="1\n")]
@@ -32,16 +32,15 @@ class Cell(NamedTuple):
     name: str = ""
 
 
+# fmt: off
 HEALTHY = [
     Cell("import asyncio, logging, os, sys, threading, time, warnings\nimport ipywidgets"),
     Cell("assert not [name for name in os.environ if name.startswith('PYTEST')]", name="no sign of a test"),
     Cell("warnings.warn('a')\nlogging.warning('b')\nprint('c', file=sys.stderr)", name="words on stderr"),
     Cell("for step in range(3):\n    print('step', step, end='\\r', flush=True)", name="progress"),
-    Cell(
-        "moves, slider = [], ipywidgets.IntSlider()\n"
-        "slider.observe(moves.append, names='value')\ndisplay(slider)\nslider.value = 5\nassert len(moves) == 1",
-        name="widget",
-    ),
+    Cell("moves, slider = [], ipywidgets.IntSlider()\n"
+         "slider.observe(moves.append, names='value')\ndisplay(slider)\nslider.value = 5\nassert len(moves) == 1",
+         name="widget"),
     Cell("handle = display('a', display_id=True)\nhandle.update('b')", name="updated display"),
     Cell("with ipywidgets.Output():\n    print('inside')", name="output area"),
     Cell("print(1)", tags=("nbval-check-output",), outputs=PRINTED_1, name="checked output"),
@@ -55,41 +54,23 @@ BROKEN = [
     Cell("import asyncio, gc, subprocess, sys, threading, warnings\nimport ipywidgets\n" + FAIL),
     Cell("1 / 0", "division by zero", name="plain error"),
     Cell("thread = threading.Thread(target=fail)\nthread.start()\nthread.join()", "Exception in thread", name="thread"),
-    Cell(
-        "task = asyncio.create_task(fail_later())\nawait asyncio.sleep(0.01)\ndel task",
-        "Task exception was never retrieved",
-        name="asyncio task",
-    ),
-    Cell(
-        "asyncio.get_running_loop().call_later(0, fail)\nawait asyncio.sleep(0.05)",
-        "Exception in callback",
-        name="call_later",
-    ),
+    Cell("task = asyncio.create_task(fail_later())\nawait asyncio.sleep(0.01)\ndel task",
+         "Task exception was never retrieved", name="asyncio task"),
+    Cell("asyncio.get_running_loop().call_later(0, fail)\nawait asyncio.sleep(0.05)", "Exception in callback",
+         name="call_later"),
     Cell("fail_later()\nNone", "was never awaited", name="coroutine never awaited"),
-    Cell(
-        "slider = ipywidgets.IntSlider()\nslider.observe(fail, names='value')\nslider.value = 5",
-        "ZeroDivision",
-        name="observe",
-    ),
+    Cell("slider = ipywidgets.IntSlider()\nslider.observe(fail, names='value')\nslider.value = 5", "ZeroDivision",
+         name="observe"),
     Cell("button = ipywidgets.Button()\nbutton.on_click(fail)\nbutton.click()", "ZeroDivision", name="on_click"),
     Cell("ipywidgets.interact(fail, x=3)", "ZeroDivision", name="interact"),
     Cell("with ipywidgets.Output():\n    fail()", "ZeroDivision", name="output area"),
-    Cell(
-        "message = {'comm_id': slider.comm.comm_id, 'data': {'method': 'update', 'state': {'value': 7}}}\n"
-        "get_ipython().kernel.comm_manager.comm_msg(None, None, {'content': message})",
-        "ZeroDivision",
-        name="slider moved in the page",
-    ),
-    Cell(
-        "slider.comm.on_msg(fail)\nget_ipython().kernel.comm_manager.comm_msg(None, None, {'content': message})",
-        "Exception in comm_msg",
-        name="logged by ipykernel",
-    ),
-    Cell(
-        "try:\n    fail()\nexcept ZeroDivisionError:\n    get_ipython().kernel.log.exception('gone wrong')",
-        "kernel logged an error",
-        name="kernel log",
-    ),
+    Cell("message = {'comm_id': slider.comm.comm_id, 'data': {'method': 'update', 'state': {'value': 7}}}\n"
+         "get_ipython().kernel.comm_manager.comm_msg(None, None, {'content': message})", "ZeroDivision",
+         name="slider moved in the page"),
+    Cell("slider.comm.on_msg(fail)\nget_ipython().kernel.comm_manager.comm_msg(None, None, {'content': message})",
+         "Exception in comm_msg", name="logged by ipykernel"),
+    Cell("try:\n    fail()\nexcept ZeroDivisionError:\n    get_ipython().kernel.log.exception('gone wrong')",
+         "kernel logged an error", name="kernel log"),
     Cell("print('fine')", "raised nothing", ("raises-exception",), RAISED, name="promised error missing"),
     Cell("int('x')", "raised ValueError, but stored", ("raises-exception",), RAISED, name="other error"),
     Cell("button.click()\n1 / 0", "ZeroDivision", ("raises-exception",), RAISED, name="promised error and one more"),
@@ -104,14 +85,11 @@ LATE = [
     Cell("import asyncio, threading, time\n" + FAIL),
     Cell("thread = threading.Timer(0.3, fail)\nthread.start()", name="thread that fails later"),
     Cell("thread.join()", "Exception in thread", name="the cell after it"),
-    Cell(
-        "def shout():\n    time.sleep(0.3)\n    raise ValueError('late thread')\n\n"
-        "async def sigh():\n    raise ValueError('late task')\n\n"
-        "def cry():\n    raise ValueError('late callback')\n\n"
-        "threading.Thread(target=shout).start()\nkept = asyncio.create_task(sigh())\n"
-        "handle = asyncio.get_running_loop().call_later(0.2, cry)",
-        name="the last cell",
-    ),
+    Cell("def shout():\n    time.sleep(0.3)\n    raise ValueError('late thread')\n\n"
+         "async def sigh():\n    raise ValueError('late task')\n\n"
+         "def cry():\n    raise ValueError('late callback')\n\n"
+         "threading.Thread(target=shout).start()\nkept = asyncio.create_task(sigh())\n"
+         "handle = asyncio.get_running_loop().call_later(0.2, cry)", name="the last cell"),
 ]
 
 SLOW = "import time\ntry:\n    time.sleep(60)\nexcept BaseException:\n    print('never mind')"
@@ -149,8 +127,7 @@ def results(tmp_path_factory):
     for name, cells in NOTEBOOKS.items():
         write_notebook(folder / "notebooks" / f"{name}.ipynb", cells)
     command = [sys.executable, "-m", "pytest", "--nbval-cell-timeout=10", "--junitxml=results.xml", "--color=no"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    ran = subprocess.run(command, cwd=folder, env=student_environment(), capture_output=True, text=True, timeout=300)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     found = {}
     for case in ET.parse(folder / "results.xml").iter("testcase"):

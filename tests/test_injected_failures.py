@@ -32,17 +32,21 @@ class Break(NamedTuple):
     after: str
     tests: str
     words: str
+    cells: str = ""  # ids of the notebook's cells that are run; all of them if there are none
 
 
 def lab_break(name, before, after, tests, words):
     return Break(name, LAB, before, after, tests, words)
 
 
-def frozen(lab, attribute, measure, notebook, words):
-    """A lab that measures once, then shows the same whatever its controls say; the cell with these words notices."""
+def frozen(lab, attribute, measure, notebook, words, cells=""):
+    """A lab that measures once, then shows the same whatever its controls say; the cell with these words notices.
+
+    Where its notebook takes long, the ids of the `cells` that it needs are given, and only those are run.
+    """
     before, after = f"self.{attribute} = ", f"self.{attribute} = getattr(self, '{attribute}', None) or "
     name, file = f"a lab whose controls do nothing: {lab}", f"course_utils/widgets/{lab}.py"
-    return Break(name, file, before + measure, after + measure, f"notebooks/{NAMES[notebook]}.ipynb", words)
+    return Break(name, file, before + measure, after + measure, f"notebooks/{NAMES[notebook]}.ipynb", words, cells)
 
 
 def dropped(what, before, after, test):
@@ -70,7 +74,8 @@ BREAKS = [
     frozen("microscope", "record", "focus", 2, "the same inputs as in the maps above"),
     frozen("ribbon", "record", "corpus_ribbon", 4, "in ribbon.record.sources"),
     frozen("stepper", "snapshot", "stepper.snapshot", 5, "lab.snapshot.explained) =="),
-    frozen("telescope", "record", "sight", 6, "orthogonal weights should keep far more"),
+    frozen("telescope", "record", "sight", 6, "orthogonal weights should keep far more",
+           "long-01 long-56 long-57 long-59"),
     Break("a training lab that forgets its records", "course_utils/widgets/training_lab.py",
           "        run.history.append(record)\n", "",
           "tests/test_training_lab.py -k consumes_all_epochs", "AssertionError"),

@@ -8,7 +8,7 @@ import types
 import ipywidgets
 import pytest
 import torch
-from common import STORY
+from common import STORY, spy
 from torch import nn
 
 from course_utils import RNNModel, plots
@@ -74,18 +74,6 @@ PICTURES |= {"training": lambda: TrainingLab(corpus=STORY, device="cpu")}
 every_lab = pytest.mark.parametrize("name", LABS)
 
 
-def draws(lab):
-    """A list that grows with every picture that is drawn from now on."""
-    drawn, draw = [], lab.draw
-
-    def counting():
-        drawn.append(draw())
-        return drawn[-1]
-
-    lab.draw = counting
-    return drawn
-
-
 def others(control):
     """Other values of a control, the last one its own: a switch has both, a slider its far end, a choice all."""
     value = control.value
@@ -99,9 +87,9 @@ def others(control):
 
 
 @every_lab
-def test_each_move_of_each_control_draws_one_new_picture(name):
+def test_each_move_of_each_control_draws_one_new_picture(name, monkeypatch):
     lab = PICTURES[name]()
-    drawn = draws(lab)
+    drawn = spy(monkeypatch, lab, "draw")
     for control_name, control in lab.controls.items():
         for value in others(control):
             shown = lab.picture.value
@@ -178,7 +166,7 @@ def test_an_error_in_the_readers_code_is_shown_and_raised_until_it_is_gone(name,
 
 
 @every_lab
-def test_code_defined_anew_counts_in_an_open_lab_and_code_kept_under_another_name_stays(name, cell):
+def test_code_defined_anew_runs_once_a_picture_in_an_open_lab_and_code_kept_under_another_name_stays(name, cell):
     thing, open_lab = LABS[name]
     ran = []
     kept = cell(thing, lambda: ran.append("first"))
@@ -187,4 +175,4 @@ def test_code_defined_anew_counts_in_an_open_lab_and_code_kept_under_another_nam
     for lab, expected in ((follows, "second"), (open_lab(kept), "first")):
         ran.clear()
         lab.update()
-        assert set(ran) == {expected}
+        assert ran == [expected]

@@ -1,9 +1,38 @@
-"""What the experiments share: seeding, a step of training, timing in turns, and autograd's graph."""
+"""What all experiments share: a seed that decides and leaves no trace, a step of training, timing in turns, a graph."""
 
 import pytest
 import torch
+from common import story
 
-from course_utils.experiments import measuring
+from course_utils.experiments import layouts, losses, measuring, memory, ribbon, sampling, telescope, windows
+from course_utils.text import seq_data_iter_random, seq_data_iter_sequential
+
+
+def with_wrong_axes(seed):
+    layouts.axis_orders(4, 6, 5, 8, repeats=1)
+    layouts.dependencies("none", seed=seed)
+    return layouts.train_layout("none", *story(), batch_size=4, num_steps=6, num_hiddens=8, updates=3, seed=seed)
+
+
+SEEDED = {
+    "layouts": with_wrong_axes,
+    "losses": lambda seed: [loss for loss, _ in losses.loss_ways(*story()[::2], repeats=1, seed=seed).values()],
+    "memory": lambda seed: memory.recall(3, num_hiddens=8, updates=3, seed=seed),
+    "ribbon, random": lambda seed: ribbon.corpus_ribbon(seq_data_iter_random, 200, 3, 7, seed),
+    "ribbon, sequential": lambda seed: ribbon.corpus_ribbon(seq_data_iter_sequential, 200, 3, 7, seed),
+    "sampling": lambda seed: sampling.train_arm("random", False, *story(), seed, num_epochs=1, num_hiddens=8).held_out,
+    "telescope": lambda seed: telescope.sight("GRU", 8, draws=1, seed=seed),
+    "windows": lambda seed: windows.train_echo(5, 3, updates=5, seed=seed).accuracy,
+}
+
+
+@pytest.mark.parametrize("experiment", SEEDED.values(), ids=SEEDED)
+def test_the_seed_decides_and_the_callers_random_numbers_stay_untouched(experiment):
+    before = torch.get_rng_state()
+    first = experiment(1)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(1)  # whatever the caller draws
+    assert experiment(1) == first != experiment(2)
 
 
 def test_medians_take_turns_and_leave_out_the_first_call(monkeypatch):
@@ -20,23 +49,11 @@ def test_medians_take_turns_and_leave_out_the_first_call(monkeypatch):
     assert calls == list("abababab")
 
 
-def test_inside_seeded_the_seed_decides_and_outside_nothing_has_happened():
-    before, drawn = torch.get_rng_state(), []
-    for seed in (1, 1, 2):
-        with measuring.seeded(seed):
-            drawn.append(torch.rand(()).item())
-    assert drawn[0] == drawn[1] != drawn[2]
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.mark.parametrize(
-    ("options", "slope", "moved"),
-    [
-        ({}, [6.0, 8.0], [0.6, 0.8]),  # a gradient of length 10 is cut to 1
-        ({"max_norm": 5}, [6.0, 8.0], [3.0, 4.0]),
-        ({}, [0.3, 0.4], [0.3, 0.4]),
-    ],
-)
+@pytest.mark.parametrize(("options", "slope", "moved"), [
+    ({}, [6.0, 8.0], [0.6, 0.8]),  # a gradient of length 10 is cut to 1
+    ({"max_norm": 5}, [6.0, 8.0], [3.0, 4.0]),
+    ({}, [0.3, 0.4], [0.3, 0.4]),
+])  # fmt: skip
 def test_an_update_clips_the_gradient_of_all_groups_and_forgets_the_one_before(options, slope, moved):
     weights = [torch.ones(1, requires_grad=True) for _ in range(2)]
     for weight in weights:

@@ -46,11 +46,8 @@ def test_same_weights_same_numbers_as_the_book(cell, num_layers, bidirectional, 
     for name, value in {"num_hiddens": H, "num_directions": 1 + bidirectional, "vocab_size": V}.items():
         assert getattr(ours, name) == getattr(theirs, name) == value
     inputs, labels = torch.randint(V, (2, batch_size, T))
-    for mine, books in zip(
-        step(ours, inputs, labels, ours.begin_state("cpu", batch_size)),
-        step(theirs, inputs, labels, theirs.begin_state("cpu", batch_size)),
-        strict=True,
-    ):
+    numbers = (step(net, inputs, labels, net.begin_state("cpu", batch_size)) for net in (ours, theirs))
+    for mine, books in zip(*numbers, strict=True):
         assert mine.shape == books.shape
         torch.testing.assert_close(mine, books, atol=1e-6, rtol=0)
 

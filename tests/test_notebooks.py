@@ -165,9 +165,8 @@ PICTURED = new_output("display_data", data={store_notebooks.WIDGET: {"model_id":
 
 
 def good():
-    shape = new_code_cell(
-        "print(X.shape)", execution_count=1, outputs=[PRINTED], metadata={"tags": ["nbval-check-output"]}
-    )
+    compared = {"tags": ["nbval-check-output"]}
+    shape = new_code_cell("print(X.shape)", execution_count=1, outputs=[PRINTED], metadata=compared)
     lab = new_code_cell("Lab()", execution_count=2, outputs=[PICTURED])
     cells = [new_markdown_cell(OPENING), shape, lab, new_markdown_cell(CLOSING)]
     return nbformat.from_dict(new_notebook(cells=cells, metadata=store_notebooks.NOTEBOOK_METADATA))

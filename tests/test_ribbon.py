@@ -5,10 +5,9 @@ import itertools
 import re
 import threading
 
-import common  # noqa: F401 (one thread)
-import numpy as np
 import pytest
 import torch
+from common import assert_words_fit, spy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
@@ -78,6 +77,11 @@ def yields_no_rows(corpus, batch_size, num_steps):
     yield corpus[:0].reshape(0, num_steps), corpus[:0].reshape(0, num_steps)
 
 
+def second_batch_empty(corpus, batch_size, num_steps):
+    first, *_ = seq_data_iter_sequential(corpus, batch_size, num_steps)
+    yield from [first, *yields_no_rows(corpus, batch_size, num_steps)]
+
+
 # The record
 
 
@@ -121,16 +125,6 @@ def test_each_row_of_a_batch_has_its_own_source():
     assert [source.position for source in record.sources] == [row[-1] for row in record.inputs[0]]
 
 
-@both_ways
-def test_an_epoch_is_a_seed_and_looking_changes_no_random_number(cut):
-    before_looking = torch.get_rng_state()
-    first = corpus_ribbon(cut, 200, 3, 7, seed=1)
-    assert torch.equal(torch.get_rng_state(), before_looking)
-    torch.rand(1)
-    assert corpus_ribbon(cut, 200, 3, 7, seed=1) == first
-    assert corpus_ribbon(cut, 200, 3, 7, seed=2).inputs != first.inputs
-
-
 def test_overlaps_and_wrong_labels_are_found_where_they_are():
     assert corpus_ribbon(overlapping, 100, 2, 5, number=2).repeated == list(range(1, 10))
     assert corpus_ribbon(one_wrong_label, 100, 3, 5).wrong_labels == [(2, 2)]
@@ -150,6 +144,7 @@ def test_overlaps_and_wrong_labels_are_found_where_they_are():
     (changed("below", lambda X, Y, size: (X - size, Y)), "X of batch 1 of below holds something else than tokens"),
     (endless, "endless yields more than 100 batches of 100 tokens; let its loop end"),
     (yields_no_rows, "yields_no_rows yields nothing, though 100 tokens hold a batch of 3 rows and 5 steps"),
+    (second_batch_empty, r"X of batch 2 of second_batch_empty has the shape \(0, 5\)"),
     (functools.partial(lambda *sizes: None), "the cutting function returned None; let it yield pairs X, Y"),
 ])  # fmt: skip
 def test_each_fault_of_a_function_gets_its_sentence(cut, words):
@@ -186,14 +181,7 @@ def test_sizes_below_one_are_named(name):
 @pytest.fixture
 def said(monkeypatch):
     """All words on the pictures, with their places: (x, y, text)."""
-    texts, words = [], plots.network.Sketch.words
-
-    def listen(sketch, x, y, text, *args, **style):
-        texts.append((x, y, text))
-        words(sketch, x, y, text, *args, **style)
-
-    monkeypatch.setattr(plots.network.Sketch, "words", listen)
-    return texts
+    return spy(monkeypatch, plots.network.Sketch, "words", slice(1, 4))
 
 
 def draw(cut, size, *sizes):
@@ -249,8 +237,7 @@ def test_table_and_signs_are_those_of_the_record(said, cut):
 
 @both_ways
 def test_every_token_has_the_colour_of_its_window_and_unused_ones_none(cut, monkeypatch):
-    cells, box = [], plots.network.Sketch.box
-    monkeypatch.setattr(plots.network.Sketch, "box", lambda *args: cells.append(args[1:6]) or box(*args))
+    cells = spy(monkeypatch, plots.network.Sketch, "box", slice(1, 6))
     record, _ = draw(cut, 240, 4, 9, 0, 3)
     colours = [to_rgb(face) for _, _, width, height, face in cells if (width, height) == (14, 20)][:240]
     assert [place for place, colour in enumerate(colours) if colour == (1, 1, 1)] == record.unused
@@ -268,13 +255,7 @@ def test_every_token_has_the_colour_of_its_window_and_unused_ones_none(cut, monk
 ])  # fmt: skip
 def test_words_stay_inside_and_do_not_overlap(said, cut, size, sizes):
     _, picture = draw(cut, size, *sizes)
-    extents = np.array([path.get_extents().extents for path in picture.axes[0].collections[1].get_paths()])
-    left, top, right, bottom = extents.T
-    assert extents.min() >= 2
-    assert right.max() <= 918
-    assert bottom.max() <= 100 * picture.get_size_inches()[1] - 2
-    hidden = (left[:, None] < right) & (left < right[:, None]) & (top[:, None] < bottom) & (top < bottom[:, None])
-    assert [(said[i], said[j]) for i, j in np.argwhere(hidden) if i < j] == []
+    assert_words_fit(picture, said)
 
 
 def test_words_as_tokens_are_drawn_as_question_marks_and_another_text_is_refused(said):
@@ -289,16 +270,11 @@ def test_words_as_tokens_are_drawn_as_question_marks_and_another_text_is_refused
 
 
 @pytest.fixture
-def lab():
-    class CountingRibbon(CorpusRibbon):
-        draws = 0
-
-        def draw(self):
-            self.draws += 1
-            return super().draw()
-
-    lab = CountingRibbon(TAUGHT, TEXT[:240])
-    lab.batch.value, lab.draws = 2, 0
+def lab(monkeypatch):
+    """A lab whose list `drawn` grows with every picture."""
+    lab = CorpusRibbon(TAUGHT, TEXT[:240])
+    lab.batch.value = 2
+    lab.drawn = spy(monkeypatch, lab, "draw")
     return lab
 
 
@@ -318,7 +294,7 @@ def test_every_change_draws_one_picture_of_the_new_record(lab, name, values):
         getattr(lab, name).value = value
         assert lab.record == shown(lab) != record
         assert lab.picture.value == plots.ribbon_picture(lab.record, TEXT[:240]).png()
-        assert (lab.draws, lab.batch.max) == (count, lab.record.num_batches)
+        assert (len(lab.drawn), lab.batch.max) == (count, lab.record.num_batches)
 
 
 def test_batch_slider_ends_at_the_last_batch_and_takes_its_value_along(lab):
@@ -326,7 +302,7 @@ def test_batch_slider_ends_at_the_last_batch_and_takes_its_value_along(lab):
     lab.batch.value = 6
     for draws, (num_steps, batch, last) in enumerate([(20, 2, 2), (40, 1, 1), (9, 1, 6)], start=2):
         lab.num_steps.value = num_steps
-        assert (lab.batch.value, lab.batch.max, lab.record.number, lab.draws) == (batch, last, batch, draws)
+        assert (lab.batch.value, lab.batch.max, lab.record.number, len(lab.drawn)) == (batch, last, batch, draws)
 
 
 @pytest.mark.parametrize("sampling", TAUGHT)
@@ -349,14 +325,6 @@ def test_lab_refuses_a_text_that_it_cannot_draw_at_first():
         CorpusRibbon(TAUGHT, TEXT[:30])
 
 
-def test_the_readers_own_function_is_run_once_for_each_picture():
-    calls = []
-    own = changed("own", lambda X, Y, size: calls.append(tuple(X.shape)) or (X, Y))
-    lab = CorpusRibbon({"own": own}, TEXT[:100], num_steps=20)  # one batch
-    lab.num_steps.value = 15
-    assert calls == [(4, 20), (4, 15)]
-
-
 def test_a_change_in_another_thread_while_the_batch_slider_is_moved_is_drawn_next(lab, monkeypatch):
     """JupyterLab delivers callbacks in a second thread: only the drawing thread's own move draws nothing."""
     lab.batch.value = 6
@@ -373,4 +341,4 @@ def test_a_change_in_another_thread_while_the_batch_slider_is_moved_is_drawn_nex
     lab.batch_size.value = 8
     waiting[0].join(60)
     assert (lab.record, lab.batch.value) == (shown(lab), 3)
-    assert lab.draws == 3
+    assert len(lab.drawn) == 3

@@ -4,32 +4,25 @@ import itertools
 import math
 import statistics
 
-import common  # noqa: F401 (one thread)
 import pytest
 import torch
+from common import spy, story
 from torch import nn
 from torch.nn import functional as F
 
 from course_utils import plots
 from course_utils.experiments import sampling, stored
 from course_utils.experiments.sampling import ARMS, ArmRun, Windows
-from course_utils.loaders import SeqDataLoader, load_data_time_machine
+from course_utils.loaders import SeqDataLoader
 from course_utils.models import RNNModel
 from course_utils.training import Epoch, evaluate, train_epoch
 
 
 @pytest.fixture(scope="module")
-def story():
-    """Training tokens, held-out tokens and vocabulary size."""
-    train_iter, vocab = load_data_time_machine(32, 35, max_tokens=-1, corpus="story")
-    return train_iter.corpus, train_iter.held_out, len(vocab)
-
-
-@pytest.fixture(scope="module")
-def short_windows(story):
+def short_windows():
     """Every arm trained once on the story, in windows of 5: arm -> `ArmRun`."""
     options = {"num_steps": 5, "batch_size": 224, "layer": nn.GRU, "num_hiddens": 64, "num_epochs": 4, "lr": 0.02}
-    return {name: sampling.train_arm(*arm, *story, **options) for name, arm in ARMS.items()}
+    return {name: sampling.train_arm(*arm, *story(), **options) for name, arm in ARMS.items()}
 
 
 def follow(batches):
@@ -39,24 +32,23 @@ def follow(batches):
 
 @pytest.mark.parametrize(("cut", "carries"), ARMS.values(), ids=list(ARMS))
 def test_the_sampling_decides_the_batches_and_carrying_decides_the_states(cut, carries, monkeypatch):
-    tokens, begun = torch.arange(200), []
-    begin_state = RNNModel.begin_state
-    monkeypatch.setattr(RNNModel, "begin_state", lambda *a, **k: begun.append(1) or begin_state(*a, **k))
+    begun = spy(monkeypatch, RNNModel, "begin_state")
     torch.manual_seed(0)
-    windows = Windows(tokens, 3, 4, cut, carries)
+    windows = Windows(torch.arange(200), 3, 4, cut, carries)
     assert follow(list(windows)) == (cut == "sequential")
     net = RNNModel(nn.RNN(200, 4), 200)
     train_epoch(net, windows, torch.optim.SGD(net.parameters(), 0.1), "cpu")
     assert len(begun) == (1 if carries else len(windows))
 
 
-def test_sequential_and_carried_is_the_course_s_own_training(story):
-    run = sampling.train_arm("sequential", True, *story, num_epochs=1, num_hiddens=8)
+def test_sequential_and_carried_is_the_course_s_own_training():
+    tokens, held_out, vocab_size = story()
+    run = sampling.train_arm("sequential", True, *story(), num_epochs=1, num_hiddens=8)
     torch.manual_seed(0)
-    net = RNNModel(nn.RNN(story[2], 8), story[2])
-    perplexity = train_epoch(net, SeqDataLoader(story[0], 32, 35), torch.optim.Adam(net.parameters(), 0.005), "cpu")
-    assert (run.training_perplexity, run.held_out) == (perplexity, evaluate(net, story[1], "cpu"))
-    assert list(run.by_position) == sampling.perplexity_by_position(net, story[1], "cpu", 35)
+    net = RNNModel(nn.RNN(vocab_size, 8), vocab_size)
+    perplexity = train_epoch(net, SeqDataLoader(tokens, 32, 35), torch.optim.Adam(net.parameters(), 0.005), "cpu")
+    assert (run.training_perplexity, run.held_out) == (perplexity, evaluate(net, held_out, "cpu"))
+    assert list(run.by_position) == sampling.perplexity_by_position(net, held_out, "cpu", 35)
 
 
 def test_perplexity_by_position_equals_a_loop_over_windows():
@@ -71,8 +63,8 @@ def test_perplexity_by_position_equals_a_loop_over_windows():
         assert torch.allclose(torch.tensor(measured), (losses / 37).exp(), rtol=1e-5)
 
 
-def test_a_run_reports_its_recipe_and_its_best_epoch(story):
-    tokens, held_out, vocab_size = story
+def test_a_run_reports_its_recipe_and_its_best_epoch():
+    tokens, held_out, vocab_size = story()
     run = sampling.train_arm("random", False, tokens[:3000], held_out, vocab_size, seed=3, batch_size=8, num_steps=10,
                              num_epochs=5, layer=nn.LSTM, num_hiddens=8, optimizer=torch.optim.SGD, lr=0.5,
                              every=2)  # fmt: skip
@@ -85,21 +77,13 @@ def test_a_run_reports_its_recipe_and_its_best_epoch(story):
     assert run.seconds > 0
 
 
-def test_a_run_s_numbers_are_those_of_its_epochs(story, monkeypatch):
+def test_a_run_s_numbers_are_those_of_its_epochs(monkeypatch):
     looks = [(1, 9.0, 100.0, 8.0), (2, 8.0, 50.0, 6.0), (3, 7.0, 100.0), (4, 6.5, 200.0, 7.0)]
     monkeypatch.setattr(sampling, "epochs", lambda *args, **options: iter([Epoch(*look) for look in looks]))
-    run = sampling.train_arm("sequential", False, story[0][:801], *story[1:], num_steps=10, batch_size=8)
+    run = sampling.train_arm("sequential", False, story()[0][:801], *story()[1:], num_steps=10, batch_size=8)
     assert (run.training_perplexity, run.held_out, run.best, run.best_epoch) == (6.5, 7.0, 6.0, 2)
     assert run.seconds == pytest.approx(800 * (1 / 100 + 1 / 50 + 1 / 100 + 1 / 200))
     assert run.as_trained == run.held_out_reset != run.held_out
-
-
-def test_the_same_seed_repeats_and_leaves_the_generator_alone(story):
-    before = torch.get_rng_state()
-    options = {"num_epochs": 1, "num_hiddens": 8}
-    first, again, other = (sampling.train_arm("random", False, *story, seed=s, **options).held_out for s in (1, 1, 2))
-    assert first == again != other
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_an_unknown_sampling_is_refused():

@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 import torch
+from common import spy
 from torch import nn
 from torch.nn import functional as F
 
@@ -31,20 +32,6 @@ class NoTranspose(RNNModel):
 class ForgetsLayer(RNNModel):
     def forward(self, inputs, state):
         return inputs, state
-
-
-def only_layer(rnn_layer, vocab_size):
-    """A model without anything to learn after the layer."""
-    net = RNNModel(rnn_layer, vocab_size)
-    net.linear = nn.Identity()
-    return net
-
-
-def spy(monkeypatch, owner, name, what):
-    """Return a list that grows by the arguments in this slice whenever the function is called."""
-    heard, function = [], getattr(owner, name)
-    monkeypatch.setattr(owner, name, lambda *args, **style: (heard.append(args[what]), function(*args, **style)))
-    return heard
 
 
 @pytest.fixture
@@ -89,6 +76,7 @@ def test_parameters_depend_on_layers_but_not_on_steps_or_batch(cell, gates):
         record = layer_shapes(RNNModel, steps, rows, V, H, layers, cell=cell)
         assert record.parameters[0] == gates * (V * H + H * H + 2 * H + (layers - 1) * (2 * H * H + 2 * H))
         assert set(record.state) == {(layers, rows, H)}
+        assert (f"num_layers={layers}" in record.code) == (layers > 1)
 
 
 def test_record_shows_what_the_students_own_class_feeds_its_layer_and_draws_no_random_number():
@@ -148,6 +136,11 @@ def test_picture_marks_axes_and_meetings_that_are_not_as_they_should_be(said):
 
 
 def test_a_model_without_further_weights_can_be_drawn(said):
+    def only_layer(rnn_layer, vocab_size):
+        net = RNNModel(rnn_layer, vocab_size)
+        net.linear = nn.Identity()
+        return net
+
     plots.shape_picture(layer_shapes(only_layer, T, B, V, H))
     assert "after the layer" not in said
 

@@ -58,9 +58,7 @@ def problems(name, modules, notebooks):
         places = ", ".join(where for where, _ in copies)
         found.append(f"{name} stands in {len(copies)} cells ({places}); show it once and import it elsewhere")
     if not copies and not name.startswith("check_"):  # these only word the error messages
-        found.append(
-            f"{name} of {place} stands in no notebook; give it a cell of its own, or move it to another module"
-        )
+        found.append(f"{name} of {place} stands in no notebook; give it a cell, or move it to another module")
     return found
 
 
@@ -110,16 +108,13 @@ def test_equal_code_passes_whatever_surrounds_it():
     assert made_up(cell("x = 1"), nbformat.v4.new_markdown_cell(CODE), cell(surrounded)) == []
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("@torch.no_grad()\n", ""),
-        ("  # (B,)", ""),
-        ("Twice", "Double"),
-        ("\n\n    return", "\n    return"),
-        ("2 * x", "x * 2"),
-    ],
-)
+@pytest.mark.parametrize(("old", "new"), [
+    ("@torch.no_grad()\n", ""),
+    ("  # (B,)", ""),
+    ("Twice", "Double"),
+    ("\n\n    return", "\n    return"),
+    ("2 * x", "x * 2"),
+])  # fmt: skip
 def test_any_changed_line_is_red_and_the_message_shows_it(old, new):
     [message] = made_up(cell(CODE.replace(old, new)))
     assert re.search("taught.py.*01.ipynb Cell 0", message, re.DOTALL)

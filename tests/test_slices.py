@@ -7,8 +7,8 @@ import time
 import pytest
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
+from course_utils.fast import quick_layers
 from course_utils.widgets.slices import Slices
 
 WORD = contextvars.ContextVar("WORD", default="nothing")
@@ -107,19 +107,12 @@ def test_what_torch_knows_of_gradients_and_modes_is_kept_apart(outside):
     with torch.set_grad_enabled(outside):
         inside, slices = [], Slices(function, 0)
         for mode in (outside, outside, not outside):
-            with torch.set_grad_enabled(mode), Plain():
+            with torch.set_grad_enabled(mode), quick_layers():
                 slices.go_on()
                 assert state() == (mode, "cpu")
                 assert len(torch.overrides._get_current_function_mode_stack()) == 1
     assert slices.ended
     assert inside == [(outside, "cpu"), (not outside, "meta"), (not outside, "meta"), (outside, "cpu")]
-
-
-class Plain(TorchFunctionMode):
-    """Changes nothing; it stands where `quick_layers` stands."""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        return function(*args, **(kwargs or {}))
 
 
 def test_the_function_sees_the_callers_context():

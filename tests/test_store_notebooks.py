@@ -147,16 +147,13 @@ def test_clean_leaves_its_argument_alone_and_is_done_after_one_time():
     assert store_notebooks.clean(cleaned) == cleaned
 
 
-@pytest.mark.parametrize(
-    ("long", "short"),
-    [
-        ("\x1b[32m/srv/a/.venv/lib/python3.11/site-packages/torch/x.py:3", "\x1b[32msite-packages/torch/x.py:3"),
-        ("~/.pyenv/versions/3.11.7/lib/python3.11/json/decoder.py", "python3.11/json/decoder.py"),
-        (r'File "C:\Users\A\.venv\Lib\site-packages\torch\x.py"', r'File "site-packages\torch\x.py"'),
-        ("in /srv/course/course_utils/text.py", "in course_utils/text.py"),
-        ("/var/folders/ipykernel_12/345.py:1: UserWarning", "<cell>:1: UserWarning"),
-        ("1/2 and course_utils/text.py", "1/2 and course_utils/text.py"),
-    ],
-)
+@pytest.mark.parametrize(("long", "short"), [
+    ("\x1b[32m/srv/a/.venv/lib/python3.11/site-packages/torch/x.py:3", "\x1b[32msite-packages/torch/x.py:3"),
+    ("~/.pyenv/versions/3.11.7/lib/python3.11/json/decoder.py", "python3.11/json/decoder.py"),
+    (r'File "C:\Users\A\.venv\Lib\site-packages\torch\x.py"', r'File "site-packages\torch\x.py"'),
+    ("in /srv/course/course_utils/text.py", "in course_utils/text.py"),
+    ("/var/folders/ipykernel_12/345.py:1: UserWarning", "<cell>:1: UserWarning"),
+    ("1/2 and course_utils/text.py", "1/2 and course_utils/text.py"),
+])  # fmt: skip
 def test_shorten(long, short):
     assert store_notebooks.shorten(long) == short

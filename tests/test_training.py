@@ -8,13 +8,14 @@ import common
 import numpy as np
 import pytest
 import torch
-from common import CELLS
+from common import CELLS, spy
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
 from course_utils import RNNModel, Vocab, d2l, load_data_time_machine, predict, train, training
+from course_utils.fast import quick_layers
 from course_utils.loaders import SeqDataLoader
 from course_utils.text import tokenize
 from course_utils.training import Epoch, baselines, epochs, evaluate, one_cycle, sgd, train_epoch
@@ -214,9 +215,8 @@ def run(net, num_epochs, every=10, **kwargs):
 
 def test_recipe_and_epoch_are_found_by_name_when_the_training_runs(monkeypatch):
     """So a notebook's own `sgd` or `train_epoch`, defined again, counts in `epochs` without another word."""
-    net, used, moved = model(), [], []
+    net, used, moved = model(), spy(monkeypatch, training, "sgd", slice(1, None)), []
     net.to = moved.append
-    monkeypatch.setattr(training, "sgd", lambda *arguments: used.append(arguments[1:]) or sgd(*arguments))
     run(net, 2)
     assert used == [(0.5, 2 * len(loader()))]
     assert moved == ["cpu"]
@@ -286,11 +286,12 @@ def test_a_training_that_blows_up_says_so(lr):
 
 
 def test_the_books_recipe_memorises_its_10_000_characters():
-    """The long one, about half a minute: the 500 epochs of the book, seen from the training and the held-out side."""
+    """The long one, some ten seconds: the 500 epochs of the book, seen from the training and the held-out side."""
     torch.manual_seed(0)
     train_iter, vocab = load_data_time_machine(32, 35, corpus=common.BOOK or "story")
     net = RNNModel(nn.RNN(len(vocab), 256), len(vocab))
-    records = list(epochs(net, train_iter, vocab, 1, 500, "cpu", every=50))
+    with quick_layers():  # as `train` does
+        records = list(epochs(net, train_iter, vocab, 1, 500, "cpu", every=50))
     training = np.mean([record.perplexity for record in records[-10:]])
     unseen = [record.held_out_perplexity for record in records if record.held_out_perplexity is not None]
     assert len(records) == 500

@@ -243,8 +243,9 @@ async def test_every_run_is_the_training_that_the_plain_function_does_with_the_l
 # Buttons
 
 
+@pytest.mark.parametrize("paused", [False, True])
 @scenario
-async def test_pause_resume_and_stop():
+async def test_pause_resume_and_stop_also_in_a_pause_and_a_second_start_changes_nothing(paused):
     lab = QuietLab(fake := FakeEpochs())
     lab.pause.click()  # without a run nothing happens
     lab.stop.click()
@@ -252,36 +253,27 @@ async def test_pause_resume_and_stop():
     earlier, fake.endless = await ran(lab), True
     await begin(lab, 5)
     assert (lab.start.disabled, lab.pause.disabled, lab.stop.disabled) == (True, False, False)
+    lab.start.click()
     lab.pause.click()
     assert lab.pause.description == "Resume"
     assert "Run 2 paused" in lab.status.value
     paused_at = len(lab.history)
+    lab.start.click()
     await turns()
     assert (len(lab.history), lab.active) == (paused_at, True)
     lab.pause.click()
     assert lab.pause.description == "Pause"
     await until(lambda: len(lab.history) > paused_at + 5)
+    if paused:
+        lab.pause.click()
+        await turns()
     run = await stopped(lab)
     stopped_at = fake.advanced
     await turns()
     assert (earlier.state, run.state, lab.net) == ("finished", "stopped", run.net)
     assert [record.epoch for record in lab.history] == list(range(1, stopped_at - len(earlier.history) + 1))
-    assert (fake.advanced, len(fake.calls), fake.closed) == (stopped_at, 2, 2)
+    assert (fake.advanced, len(fake.calls), fake.closed, len(lab.runs)) == (stopped_at, 2, 2, 2)
     assert (lab.start.disabled, lab.pause.disabled, lab.stop.disabled) == (False, True, True)
-
-
-@pytest.mark.parametrize("paused", [False, True])
-@scenario
-async def test_a_second_start_changes_nothing_and_a_paused_run_can_be_stopped(paused):
-    lab = QuietLab(fake := FakeEpochs(endless=True))
-    await begin(lab)
-    if paused:
-        lab.pause.click()
-        await turns()
-    lab.start.click()
-    await turns()
-    assert (await stopped(lab)).state == "stopped"
-    assert (len(fake.calls), fake.closed, len(lab.runs)) == (1, 1, 1)
 
 
 @pytest.mark.usefixtures("short_slices")

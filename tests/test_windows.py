@@ -4,13 +4,12 @@ import itertools
 import math
 import statistics
 
-import common  # noqa: F401 (one thread)
 import pytest
 import torch
+from common import story
 
 from course_utils.experiments import stored, windows
 from course_utils.experiments.sampling import ArmRun
-from course_utils.loaders import load_data_time_machine
 from course_utils.training import baselines
 
 
@@ -87,13 +86,6 @@ def test_answers_about_bits_before_the_stream_do_not_count(monkeypatch):
     assert windows.train_echo(5, 2, updates=1).accuracy == 1
 
 
-def test_the_same_seed_repeats_and_leaves_the_generator_alone():
-    before = torch.get_rng_state()
-    first, again, other = (windows.train_echo(5, 3, updates=5, seed=seed).accuracy for seed in (1, 1, 2))
-    assert first == again != other
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 def test_all_windows_see_as_many_characters_in_as_many_updates(monkeypatch):
     calls = []
     monkeypatch.setattr(windows, "train_arm", lambda *arguments, **options: calls.append((arguments, options)))
@@ -105,10 +97,8 @@ def test_all_windows_see_as_many_characters_in_as_many_updates(monkeypatch):
 
 
 def test_one_character_and_no_state_is_a_bigram_and_a_carried_state_is_more():
-    train_iter, vocab = load_data_time_machine(32, 35, max_tokens=-1, corpus="story")
-    story = train_iter.corpus, train_iter.held_out, len(vocab)
-    [carried, reset] = windows.window_lengths(*story, num_steps=(1,), num_epochs=5, num_hiddens=64, lr=0.01, every=5)
-    bigram = baselines(*story)["bigram"]
+    [carried, reset] = windows.window_lengths(*story(), num_steps=(1,), num_epochs=5, num_hiddens=64, lr=0.01, every=5)
+    bigram = baselines(*story())["bigram"]
     assert 0.9 < reset.as_trained / bigram < 1.1
     assert carried.as_trained < 0.9 * bigram
     assert (reset.as_trained, carried.as_trained) == (reset.held_out_reset, carried.held_out)

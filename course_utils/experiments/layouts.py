@@ -3,6 +3,7 @@
 Dimensions: T time steps (`num_steps`), B batch size, V vocabulary, H hidden units.
 """
 
+import functools
 import itertools
 import math
 import statistics
@@ -84,10 +85,7 @@ def axis_orders(batch_size=32, num_steps=35, vocab_size=28, num_hiddens=256, rep
 
 def _last_state(cell, steps):
     """The hidden state (B, H) after a loop over T inputs (B, V)."""
-    hidden = None
-    for X in steps:
-        hidden = cell(X, hidden)
-    return hidden
+    return functools.reduce(lambda hidden, X: cell(X, hidden), steps, None)
 
 
 def train_layout(layout, tokens, held_out, vocab_size, *, transpose_labels=True, batch_size=32, num_steps=35,

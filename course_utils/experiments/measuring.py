@@ -3,6 +3,7 @@
 import contextlib
 import statistics
 import time
+import timeit
 
 import torch
 from torch import nn
@@ -38,9 +39,7 @@ def median_seconds(functions, repeats):
     seconds = {name: [] for name in functions}
     for _ in range(repeats + 1):
         for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(timeit.timeit(function, timer=time.perf_counter, number=1))
     return {name: statistics.median(measured[1:]) for name, measured in seconds.items()}
 
 

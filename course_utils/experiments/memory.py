@@ -16,10 +16,8 @@ def recall(gap, cell="RNN", num_hiddens=64, updates=300, lr=0.001, batch_size=32
     """Train a model to name a sequence's first symbol, one of four, after `gap` random fillers; return its accuracy.
 
     Adam, clipping at 1, fresh sequences in every batch; training ends early when the last ten losses are near 0. The
-    accuracy is that on 1,000 more sequences. Cost: 0.3 to 4 s, growing with gap; a GRU is the slowest.
-
-    Args:
-        weights: as for `recurrent_layer`; an LSTM's forget bias, for example.
+    accuracy is that on 1,000 more sequences. `weights` are those of `recurrent_layer`, such as an LSTM's forget bias.
+    Cost: 0.3 to 4 s, growing with gap; a GRU is the slowest.
     """
     rnn = recurrent_layer(cell, NUM_SYMBOLS + NUM_FILLERS, num_hiddens, seed=seed, device=device, **weights)
     with seeded(seed):

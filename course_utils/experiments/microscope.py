@@ -117,11 +117,8 @@ def _listening():
         if isinstance(module, nn.RNNBase) and threading.get_ident() == thread:
             calls.append((module, arguments[0] if arguments else None))
 
-    handle = register_module_forward_pre_hook(note)
-    try:
+    with register_module_forward_pre_hook(note):
         yield calls
-    finally:
-        handle.remove()
 
 
 def _received(calls, one_hot):

@@ -7,6 +7,7 @@ Dimensions: N characters of the text so far, W of them shown, V vocabulary, H hi
 """
 
 import copy
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -150,10 +151,8 @@ def repeats_every(text):
     """
     best, longest = None, 0
     for period in range(1, len(text) // 3 + 1):
-        start = len(text) - period
-        while start > 0 and text[start - 1] == text[start - 1 + period]:
-            start -= 1
-        stretch = len(text) - start
+        pairs = zip(reversed(text), reversed(text[:-period]), strict=False)
+        stretch = period + sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
         if stretch >= 3 * period and stretch > longest:
             best, longest = period, stretch
     return best

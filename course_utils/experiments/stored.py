@@ -47,8 +47,9 @@ def write(name, records, provenance, folder=FOLDER):
     _check_provenance(name, provenance)
     if not records:
         raise ValueError(f"no records for the table {name!r}")
-    lines = [provenance, *(_rounded(dataclasses.asdict(record)) for record in records)]
-    text = "".join(json.dumps(line) + "\n" for line in lines)
+    rows = json.dumps([dataclasses.asdict(record) for record in records])
+    rounded = json.loads(rows, parse_float=lambda digits: float(f"{float(digits):.5g}"))
+    text = "".join(json.dumps(line) + "\n" for line in (provenance, *rounded))
     write_atomically(Path(folder) / f"{name}.jsonl", text.encode())
 
 
@@ -64,10 +65,6 @@ def read(name, record, folder=FOLDER):
         raise ValueError(f"the fields of the table {name!r} are not the fields of {record.__name__}")
     records = ({key: tuple(value) if isinstance(value, list) else value for key, value in row.items()} for row in rows)
     return Table(tuple(record(**values) for values in records), origin)
-
-
-def _rounded(row):
-    return json.loads(json.dumps(row), parse_float=lambda digits: float(f"{float(digits):.5g}"))
 
 
 def _check_provenance(name, provenance):

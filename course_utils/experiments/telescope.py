@@ -26,7 +26,6 @@ def recurrent_layer(cell, input_size, num_hiddens, *, scale=1.0, orthogonal=Fals
     """Build a layer and change its first weights; the same seed gives the same weights on every device.
 
     Args:
-        cell: "RNN", "GRU" or "LSTM".
         scale: every recurrent weight is multiplied by this.
         orthogonal: recurrent weights (of each gate) that keep every vector's length, before they are scaled.
         identity: an RNN with ones on the diagonal, biases of 0 and relu (Le et al. 2015, arXiv 1504.00941).

@@ -22,8 +22,9 @@ class TrainingCurves:
     def __init__(self, baselines, last_epoch):
         self.picture = FixedPicture(6.5, 3.6)  # fixed margins: nothing jumps, and drawing takes two thirds of the time
         axes = self.axes = self.picture.add_axes((0.09, 0.14, 0.88, 0.78))
-        (self.training,) = axes.plot([], [], color=BLUE, label="training text")
-        (self.held_out,) = axes.plot([], [], color=VERMILION, marker="o", markersize=3, label="held-out text")
+        moving = {"animated": True}  # left out of the background that `quick_png` keeps; not out of a saved picture
+        (self.training,) = axes.plot([], [], color=BLUE, label="training text", **moving)
+        (self.held_out,) = axes.plot([], [], "o-", color=VERMILION, markersize=3, label="held-out text", **moving)
         draw_marks(axes, baselines, {})
         axes.set(xlabel="epoch", ylabel="perplexity", yscale="log", xlim=(0, max(last_epoch, 1)))
         axes.set_yticks([1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000])
@@ -31,7 +32,7 @@ class TrainingCurves:
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.legend(loc="lower left", frameon=False)
-        self.title = axes.set_title("", fontsize=8, loc="left", family="monospace")
+        self.title = axes.set_title("", fontsize=8, loc="left", family="monospace", **moving)
         self.canvas, self.background = FigureCanvasAgg(self.picture), None
 
     def draw(self, history, title=""):
@@ -48,14 +49,12 @@ class TrainingCurves:
 
         Where an axis has changed, the background is drawn anew (blitting: matplotlib's guide to animations).
         """
-        moving, limits = (self.training, self.held_out, self.title), self.axes.viewLim.extents.tolist()
+        limits = self.axes.viewLim.extents.tolist()
         if self.background is None or self.background[0] != limits:
-            for artist in moving:
-                artist.set_animated(True)  # left out of the background; not out of a saved picture
             self.canvas.draw()
             self.background = limits, self.canvas.copy_from_bbox(self.picture.bbox)
         self.canvas.restore_region(self.background[1])
-        for artist in moving:
+        for artist in (self.training, self.held_out, self.title):
             self.axes.draw_artist(artist)
         buffer = io.BytesIO()
         imsave(buffer, self.canvas.buffer_rgba(), format="png", pil_kwargs={"compress_level": 1})

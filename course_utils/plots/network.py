@@ -58,7 +58,7 @@ class Sketch:
 
     def words(self, x, y, text, size=9, align="left", family="sans", weight="normal", colour=INK):
         """Text in points, its letters centred on y; `align` is what of it stands at x: left, center or right."""
-        path, width = _letters(text, family, weight)
+        path, width = outlines(text, family, weight)
         start = {"left": 0, "center": 0.5, "right": 1}[align] * width
         grow = size / 72  # letters are 100 units high; 100 pixels per inch
         self.letters.append(Path((path.vertices - (start, 36)) * (grow, -grow) + (x, y), path.codes))
@@ -74,10 +74,10 @@ class Sketch:
 
 
 @functools.lru_cache(maxsize=2_000)
-def _letters(text, family, weight):
-    """A text's outlines and width, kept, because matplotlib's own text would take most of the time of a picture."""
+def outlines(text, family, weight):
+    """A text's outlines, 100 units high, and their width: matplotlib's own text would take most of a picture's time."""
     path = TextPath((0, 0), text, size=100, prop=FontProperties(family=family, weight=weight))
-    return path, path.vertices[:, 0].max()
+    return path, path.vertices[:, 0].max(initial=0)
 
 
 def draw_network(sketch, area, num_steps, num_layers, bidirectional, cell):

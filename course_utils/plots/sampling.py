@@ -17,7 +17,9 @@ def sampling_arms(runs, guess=None):
     """
     names, recipes = list(dict.fromkeys(run.arm for run in runs)), {}
     for run in runs:
-        recipes.setdefault(_recipe(run), []).append(run)
+        text = f"{run.training_tokens:,} characters, windows of {run.num_steps}"
+        model = f"{run.layer} with {run.num_hiddens} units, {run.optimizer}, {run.epochs} epochs"
+        recipes.setdefault(f"{text}\n{model}", []).append(run)
     columns, rows = min(2, len(recipes)), math.ceil(len(recipes) / 2)
     picture = Picture(3.5 * columns + 1.8, 1.7 * rows + 0.6)
     panels = picture.subplots(rows, columns, sharey=True, squeeze=False).flat
@@ -35,9 +37,3 @@ def sampling_arms(runs, guess=None):
                           color=PURPLE, fontsize=8)  # fmt: skip
     picture.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return picture
-
-
-def _recipe(run):
-    """What all arms of a comparison have in common, in words."""
-    size = f"{run.training_tokens:,} characters, windows of {run.num_steps}"
-    return f"{size}\n{run.layer} with {run.num_hiddens} units, {run.optimizer}, {run.epochs} epochs"

@@ -35,7 +35,6 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
         series: name -> pairs (x, y). Where an x comes several times, as with several seeds, the line goes through the
             mean (on a log axis the geometric one) and a band reaches from the lowest to the highest y. A y that is not
             finite is left out, and on a log axis one that is not above 0. An x may be a word: words keep their order.
-        x, y, title: labels.
         log: "x", "y" or "xy": the axes with a logarithmic scale, their numbers written plainly.
         expected: name -> pairs, what theory or counting says: dashed, in the colour of the series of this name.
         baselines: name -> y of a dotted horizontal line.
