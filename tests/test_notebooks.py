@@ -1,5 +1,6 @@
 """How the notebooks are stored and written: what a reader on GitHub sees, before anything runs."""
 
+import ast
 import itertools
 import re
 import statistics
@@ -131,6 +132,15 @@ def checks_only_what_it_stores(notebook, folder):
             yield f"Cell {number} is tagged nbval-check-output, but has no text to compare"
 
 
+def says_what_its_checks_compare(notebook, folder):
+    """A check that fails is a finding of a reader who may have changed something; a bare AssertionError is none."""
+    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    for number, cell in enumerate(code(notebook)):
+        for node in ast.walk(compile(cell.source, "<cell>", "exec", flags)):
+            if isinstance(node, ast.Assert) and node.msg is None:
+                yield f"Cell {number} does not say what it checks: {ast.unparse(node)}"
+
+
 def has_living_links(notebook, folder):
     for cell in markdown(notebook):
         for link in re.findall(r"\]\(([^()\s]+)(?:\s+\"[^\"]*\")?\)|(?:src|href)=\"([^\"]+)\"", cell.source):
@@ -148,6 +158,15 @@ def opens_with_title_time_and_prerequisites(notebook, folder):
             yield f"says nothing of {word} before its first code cell"
 
 
+def claims_the_minutes_it_takes(notebook, folder):
+    """130 words a minute and a minute for each code cell, as notebook 00 says; exercises are not counted."""
+    texts = [cell.source.split("## Exercises")[0] for cell in markdown(notebook)]
+    minutes = sum(len(text.split()) for text in texts) / 130 + len(code(notebook))
+    claimed = [int(number) for number in re.findall(r"about (\d+) minutes", texts[0])]
+    if not claimed or abs(claimed[0] / minutes - 1) > 0.2:
+        yield f"claims {claimed} minutes; its words and cells take about {minutes:.0f}"
+
+
 def closes_with_what_we_saw(notebook, folder):
     if not re.search(r"^#+ What we saw", "\n".join(cell.source for cell in markdown(notebook)), re.MULTILINE):
         yield 'has no section "What we saw"'
@@ -157,7 +176,7 @@ def closes_with_what_we_saw(notebook, folder):
 
 # A made-up notebook, and how each check must be broken in it.
 
-OPENING = "# Title\n\n**Time:** about 40 minutes. **Prerequisites:** none.\n\n**Dimension key:** **T** time steps."
+OPENING = "# Title\n\n**Time:** about 2 minutes. **Prerequisites:** none.\n\n**Dimension key:** **T** time steps."
 CLOSING = "## What we saw\n\n- Much.\n\nNext: [01](01.ipynb#top) and [elsewhere](https://example.org/x)"
 PRINTED = new_output("stream", name="stdout", text="(2, 5)\n")
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABAQMAAAAl21bKAAAAA1BMVEUAcrKfHPQOAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
@@ -216,11 +235,14 @@ BREAKS = [
     (shows_something_beside_every_widget, lambda nb: nb.cells[2].outputs[0].data.pop("image/png")),
     (checks_only_what_it_stores, put(1, outputs=[])),
     (checks_only_what_it_stores, lambda nb: nb.cells[1].metadata.update(tags=["nbval-chek-output"])),
+    (says_what_its_checks_compare, put(1, source="for x in X:\n    assert x > 0")),
     (has_living_links, text("# Title", "# [gone](gone.ipynb)")),
     (has_living_links, text("# Title", '# <img src="gone.png">')),
     (opens_with_title_time_and_prerequisites, text("# Title", "Title")),
-    (opens_with_title_time_and_prerequisites, text("40 minutes", "long")),
+    (opens_with_title_time_and_prerequisites, text("2 minutes", "long")),
     (opens_with_title_time_and_prerequisites, text("Prerequisites", "Tools")),
+    (claims_the_minutes_it_takes, text("2 minutes", "3 minutes")),
+    (claims_the_minutes_it_takes, text("2 minutes", "1 hour")),
     (closes_with_what_we_saw, text("saw", "did", 3)),
     (closes_with_what_we_saw, text("01.ipynb#top", "x", 3)),
 ]
@@ -235,6 +257,14 @@ def test_notebook(path, check):
     found = list(check(nbformat.read(path, as_version=4), path.parent))
     if found:
         pytest.fail("\n".join(f"{path.name} {sentence}" for sentence in found), pytrace=False)
+
+
+def test_the_map_and_the_sum_are_those_of_the_notebooks():
+    openings = [nbformat.read(path, as_version=4).cells for path in PATHS]
+    claimed = [int(re.search(r"about (\d+) minutes", cells[0].source)[1]) for cells in openings]
+    rows = re.findall(r"\.ipynb\) \|.*\| (\d+) \|$", openings[0][1].source, re.MULTILINE)
+    assert [int(minutes) for minutes in rows] == claimed[1:]
+    assert sum(claimed) / 60 == pytest.approx(int(re.search(r"about (\d+) hours", openings[0][0].source)[1]), abs=0.5)
 
 
 def test_notebooks_are_small_enough_for_github_to_show():

@@ -200,7 +200,7 @@ GOING, UNUSED = "rows go on where they stopped in batch", "never an input in thi
     (half_going_on, (4, 9, 0, 4), f"batch 4 of 6: 2 of 4 {GOING} 3; start from zeros"),
     (seq_data_iter_sequential, (4, 9), f"{UNUSED}: 24 of 240 tokens; not even a label: 23"),
     (seq_data_iter_sequential, (1, 1), f"{UNUSED}: 1 of 240 tokens; not even a label: 0"),
-    (overlapping, (2, 5), "windows overlap (red bars): tokens that are an input more than once: 9"),
+    (overlapping, (2, 5), "windows overlap (orange-red bars): tokens read more than once: 9"),
     (one_wrong_label, (3, 5), "labels are not one token after their inputs: batch 2, row 2; such windows: 1"),
     (same_labels, (3, 5), "labels are not one token after their inputs: batch 1, row 0; such windows: 45"),
     (seq_data_iter_sequential, (9, 20), "too large for one picture, which shows 8 of 9 rows"),

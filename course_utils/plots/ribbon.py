@@ -66,7 +66,7 @@ def fault_sentences(record):
     """Say what is wrong with the windows, overlaps and labels that are not one later, and what has no room."""
     faults = []
     if record.repeated:
-        faults.append(f"windows overlap (red bars): tokens that are an input more than once: {len(record.repeated)}")
+        faults.append(f"windows overlap (orange-red bars): tokens read more than once: {len(record.repeated)}")
     if record.wrong_labels:
         (number, row), count = record.wrong_labels[0], len(record.wrong_labels)
         faults.append(f"labels are not one token after their inputs: batch {number}, row {row}; such windows: {count}")

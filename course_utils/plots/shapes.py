@@ -83,7 +83,7 @@ def _draw_heading(sketch, y, text, scale):
 
 
 def _draw_label(sketch, x, y, name, shape, axes):
-    """A tensor's name with its axes, in red if it does not have them, and its shape."""
+    """A tensor's name with its axes, in vermilion if it does not have them, and its shape."""
     right = shape == tuple(axes.values())
     title = f"{name} {'' if right else '≠ '}({', '.join(axes)})"
     sketch.words(x, y, title, 10, weight="bold", colour=INK if right else VERMILION)
