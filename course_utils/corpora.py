@@ -1,14 +1,16 @@
 """Where a text comes from: the course's own story, The Time Machine, or a file of the reader's.
 
 The story is part of the package, so that everything works offline. The Time Machine is downloaded on demand from the
-address the book's own code uses, checked against the book's SHA-1 and kept in the user's cache directory.
+address the book's own code uses, checked against its hashes and kept in the user's cache directory.
 """
 
+import contextlib
 import functools
 import hashlib
 import http.client
 import os
 import queue
+import re
 import socket
 import tempfile
 import textwrap
@@ -18,12 +20,28 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+import charset_normalizer
 import platformdirs
 
-BOOK_URL = "http://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt"
-BOOK_SHA1 = "090b5e7e70c295757f55df93cb0a180b9691891a"
+BOOK_URL = (
+    "https://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt"  # the book's own code asks by HTTP: tried next
+)
+BOOK_SHA1 = "090b5e7e70c295757f55df93cb0a180b9691891a"  # as in the book
+BOOK_SHA256 = "8424dbd9532ac81f7e5f0b6add90e6952baea29158309d7d1bf3884f4e12c516"
 BOOK_SIZE_LIMIT = 1_000_000  # bytes; the real file has about 180,000
 STORY_PATH = Path(__file__).parent / "data" / "story.txt"
+CLUES = {  # encoding, in the order tried -> signs that make up 3 % of a text and more if it is the right one, else none
+    "utf_16_le": "[ \n。，、]", "utf_16_be": "[ \n。，、]", "utf_8": "(?s:.)", "cp932": "[ぁ-ん]", "euc_jp": "[ぁ-ん]",
+}  # fmt: skip
+NAMES = {
+    "utf_16_le": "UTF-16", "utf_16_be": "UTF-16", "cp932": "Shift JIS", "euc_jp": "EUC-JP",
+    "gb18030": "GB18030", "big5": "Big5", "cp949": "EUC-KR", "koi8_r": "KOI8-R", "cp1250": "Windows-1250",
+    "cp1251": "Windows-1251", "cp1252": "Windows-1252", "cp1253": "Windows-1253",
+}  # fmt: skip
+GUTENBERG = (  # all up to the text itself and all after it, with the markers of its newer and its older files
+    r"\A.*(\*\*\* ?START OF TH(E|IS) PROJECT GUTENBERG E[^*]*\*\*\*|\*END\*? ?THE SMALL PRINT)[^\n]*\n",
+    r"\n[* ]*END OF (THE |THIS )?PROJECT GUTENBERG.*\Z",
+)
 
 
 class DownloadError(OSError):
@@ -40,7 +58,7 @@ class Corpus:
 
     @property
     def text(self):
-        """The whole text, read anew each time; ValueError if the file is empty or no text in UTF-8."""
+        """The whole text, read anew each time, see `read_text`."""
         return read_text(self.path)
 
     def __str__(self):
@@ -91,9 +109,7 @@ def download_book(timeout=5.0):
     path = cache_path()
     if _is_book(path):
         return path
-    data = _fetch(BOOK_URL, timeout)
-    if _sha1(data) != BOOK_SHA1:
-        raise DownloadError(f"The Time Machine was not downloaded: {len(data):,} bytes of something else came")
+    data = _fetch(timeout)
     try:
         write_atomically(path, data)
     except OSError as error:
@@ -110,64 +126,129 @@ def _book_or_reason():
         return None, str(error)
 
 
-def _fetch(url, timeout):
-    """Return the bytes at `url`; a thread of its own bounds the name look-up too, which sockets' time-outs do not."""
-    answers = queue.Queue()
+def _fetch(timeout):
+    """Return the bytes of the book, or raise `DownloadError`.
+
+    A thread of its own bounds the whole. pooch would be the library, but it cannot be told to give up in time: the
+    time-outs of sockets, and so of requests, bound neither the look-up of a name nor an answer that only drips.
+    """
+    answers, urls = queue.Queue(), dict.fromkeys([BOOK_URL, BOOK_URL.replace("https:", "http:")])
 
     def read():
-        try:
-            with urllib.request.urlopen(url, timeout=timeout) as response:
-                answers.put(response.read(BOOK_SIZE_LIMIT))
-        except (OSError, http.client.HTTPException) as error:  # no route, no name, refused, or no web server at all
-            if isinstance(error, urllib.error.HTTPError):
-                error.close()
-            answers.put(error)
+        for url in urls:
+            answer = _answer(url, timeout / len(urls))
+            if isinstance(answer, bytes):
+                break
+        answers.put(answer)
 
     threading.Thread(target=read, daemon=True).start()
     try:
         answer = answers.get(timeout=timeout)
     except queue.Empty:
-        raise DownloadError(f"The Time Machine was not downloaded: no answer within {timeout:g} seconds") from None
-    if isinstance(answer, Exception):
-        reason = answer if isinstance(answer, urllib.error.HTTPError) else getattr(answer, "reason", answer)
-        reason = "there is no connection" if isinstance(reason, socket.gaierror) else reason  # no name server answers
-        raise DownloadError(f"The Time Machine was not downloaded: {reason}") from answer
-    return answer
+        answer = f"no answer within {timeout:g} seconds"
+    if isinstance(answer, bytes):
+        return answer
+    reason = textwrap.shorten("".join(c if c.isprintable() else " " for c in answer), 150)  # one line, whatever came
+    raise DownloadError(f"The Time Machine was not downloaded: {reason}")
+
+
+def _answer(url, timeout):
+    """Return the bytes of the book, or a string that says why they did not come."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as response:
+            data = response.read(BOOK_SIZE_LIMIT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return str(error)
+    except (
+        OSError,
+        ValueError,
+        http.client.HTTPException,
+    ) as error:  # no route, name, web server, or address to go on to
+        reason = getattr(error, "reason", error)
+        return "there is no connection" if isinstance(reason, socket.gaierror) else str(reason)
+    return data if _is_the_book(data) else f"{len(data):,} bytes of something else came"
 
 
 def write_atomically(path, data):
     """Write `data` to `path` in one step, so that a half-written file is never found there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # or after a power cut the name may stand for an empty file
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
 
 
 def _is_book(path):
-    """Whether the whole book is at `path`; a file that is damaged or cannot be read counts as absent."""
+    """Whether the whole book is at `path`; a file that is damaged, special or cannot be read counts as absent."""
     try:
-        return _sha1(path.read_bytes()) == BOOK_SHA1
+        return path.is_file() and _is_the_book(path.read_bytes())
     except OSError:
         return False
 
 
-def _sha1(data):
-    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
+def _is_the_book(data):
+    sha1 = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+    return (sha1, hashlib.sha256(data).hexdigest()) == (BOOK_SHA1, BOOK_SHA256)
+
+
+def is_of_the_course(path, text):
+    """Whether a text is the course's story or The Time Machine, by whatever name it was asked for."""
+    return path.samefile(STORY_PATH) or _is_the_book(text.encode())
 
 
 def read_text(path):
-    """Read a text in UTF-8, with or without a byte-order mark, its line ends as newlines."""
+    """Read a text, its line ends as newlines, see `read`."""
+    return read(path)[0]
+
+
+def read(path):
+    """Return a text, its line ends as newlines, and a list of remarks: the encoding if it is not UTF-8, what was cut.
+
+    Raises:
+        ValueError: the file is empty, compressed, binary, or in an encoding that is not recognised.
+    """
     data = Path(path).read_bytes()
-    if not data.strip():
+    text, encoding = _decoded(path, data)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    remarks = [f"read as {NAMES[encoding]}"] if encoding in NAMES else []
+    whole = text
+    for part in GUTENBERG:
+        text = re.sub(part, "", text, count=1, flags=re.DOTALL | re.IGNORECASE)
+    if text != whole:
+        remarks.append("Project Gutenberg's header and licence left out")
+    if not text.strip():
         raise ValueError(f"the text file {path} is empty")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text (byte {error.start:,}); save it as UTF-8, load it again") from None
-    if "\0" in text:
-        raise ValueError(f"{path} is a binary file, not a text")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text, remarks
+
+
+def _decoded(path, data):
+    """Return the text that the bytes of a file are, and their encoding."""
+    if data.startswith(b"\x1f\x8b"):
+        raise ValueError(f"{path} is compressed with gzip; unpack it, then load the text in it")
+    text, encoding = _reading(path, data)
+    if re.search(r"[\0-\x08\x0e-\x19\x7f]", text):
+        raise ValueError(f"{path} is a binary file, or in an encoding that is not recognised; save it as UTF-8 text")
+    return text, encoding
+
+
+def _reading(path, data):
+    """Return the bytes as text in the encoding that suits them, and its name; a NUL where none does."""
+    for encoding, clue in CLUES.items():
+        with contextlib.suppress(UnicodeDecodeError):
+            text = data.decode(encoding)
+            if text.startswith("\ufeff") or len(re.findall(clue, text)) >= 0.03 * len(text):
+                return text.removeprefix("\ufeff"), encoding
+    text = data.decode(errors="replace")
+    damaged, others = text.count("\ufffd"), len(re.findall("[\x80-\ufffc\U00010000-\U0010ffff]", text))
+    if damaged < 0.1 * others:
+        raise ValueError(f"{path} is UTF-8 text in which characters are damaged ({damaged}); save it anew as UTF-8")
+    guess = charset_normalizer.from_bytes(data, chunk_size=4_096, threshold=0.4, cp_isolation=list(NAMES)).best()
+    if guess is None:
+        return "\0", ""
+    return str(guess), "cp1252" if "cp1252" in guess.could_be_from_charset else guess.encoding  # often several agree

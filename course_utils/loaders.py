@@ -3,6 +3,11 @@
 Dimensions: T time steps (`num_steps`), B batch size.
 """
 
+import collections
+import dataclasses
+import math
+import re
+import unicodedata
 from numbers import Integral
 
 import torch
@@ -11,6 +16,44 @@ from course_utils import corpora
 from course_utils.text import Vocab, seq_data_iter_random, seq_data_iter_sequential, tokenize
 
 HELD_OUT_SHARE = 10  # the last tenth of every text is never trained on
+RARE_FROM = 10_000  # in a text of so many tokens, one that occurs only once cannot be learnt: it becomes <unk>
+CLOSING, OPENING, BOTH = r",.;:!?…%)\]}”’»", r"(\[{“‘«„¿¡", "、。，；：？！「」『』（）《》"  # marks by their spaces
+_MARK = rf"[{CLOSING}{OPENING}{BOTH}\"'—–]"
+_WORDS = re.compile(rf"(?:(?<=\w)['’-](?=\w)|(?!{_MARK})\S)+|{_MARK}")
+_NO_SPACE = re.compile(rf" (?=[{CLOSING}{BOTH}])|(?<=[{OPENING}{BOTH}]) ")
+KINDS = ("letters", "characters", "words")
+
+
+def split(text, kind):
+    """Return a text's tokens: "letters" as in the book, "characters", or "words" and punctuation marks."""
+    if kind == "letters":
+        return tokenize(text)
+    text = unicodedata.normalize("NFC", text)  # one character for é, however it is written
+    return list(text) if kind == "characters" else _WORDS.findall(text)
+
+
+class TextVocab(Vocab):
+    """A `Vocab` that knows what its tokens are: a prefix is split, and a sample joined, as the text was.
+
+    Args:
+        tokens: a text's tokens; `TextVocab(vocab.idx_to_token[1:], vocab.kind, vocab.prefix)` is the same once more.
+        kind: "letters", "characters" or "words".
+        prefix: where samples start if nothing else is asked for.
+        least: a token seen fewer times is unknown.
+    """
+
+    def __init__(self, tokens, kind="letters", prefix="time traveller", least=1):
+        tokens, counts = list(tokens), collections.Counter(tokens)
+        super().__init__(token for token in tokens if counts[token] >= least)
+        self.kind, self.prefix = kind, prefix
+
+    def split(self, text):
+        """Return the tokens of a short text, with nothing left out that the vocabulary does not know."""
+        return list(text) if self.kind == "letters" else split(text, self.kind)
+
+    def join(self, tokens):
+        """Return the text that the tokens make; words have a space between them, punctuation as it is usual."""
+        return _NO_SPACE.sub("", " ".join(tokens)) if self.kind == "words" else "".join(tokens)
 
 
 class SeqDataLoader:
@@ -62,45 +105,103 @@ def is_whole(value):
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def read_indices(found):
-    """Return the tokens of a `corpora.Corpus` as a list of indices, and their vocabulary; the file is read once."""
-    tokens = tokenize(found.text)
-    if not tokens:
-        raise ValueError(f"{found.path} holds no letters a to z, and the course's vocabulary knows no others")
-    vocab = Vocab(tokens)
-    return vocab[tokens], vocab
+def read_indices(found, kind=None):
+    """Return the tokens of a `corpora.Corpus` as a list of indices, their vocabulary, and a line about text and tokens.
+
+    Of a course's own text in letters the line gives the name alone.
+    """
+    text, remarks = corpora.read(found.path)  # once
+    ours = corpora.is_of_the_course(found.path, text)
+    kind = ("letters" if ours else "characters") if kind is None else kind
+    tokens = split(text, kind)
+    least = 2 if kind != "letters" and len(tokens) >= RARE_FROM else 1
+    vocab = TextVocab(tokens, kind, least=least)
+    indices = vocab[tokens]
+    if ours and kind == "letters":
+        return indices, vocab, str(found)
+    kept = sum(len(token) for token, index in zip(tokens, indices, strict=True) if index and not token.isspace())
+    lost = 1 - kept / sum(not sign.isspace() for sign in unicodedata.normalize("NFC", text))
+    if kind == "letters" and lost > 0.5:
+        raise ValueError(
+            f'letters are a to z, and {lost:.0%} of {found.path} is something else; use tokens="characters"'
+        )
+    vocab.prefix = _start(tokens[len(tokens) - len(tokens) // HELD_OUT_SHARE :], vocab) or _start(tokens, vocab)
+    found = dataclasses.replace(found, note=found.note + f" ({'; '.join(remarks)})" * bool(remarks))
+    return indices, vocab, f"{found} {_account(kind, len(vocab), lost)}"
 
 
-def load_corpus_time_machine(max_tokens=-1, corpus="auto"):
+def _start(tokens, vocab):
+    """Return the beginning of the first whole line, of tokens that the vocabulary knows; empty if there is none."""
+    lines = vocab.join([token for token in tokens[:500] if vocab[token]]).splitlines()
+    lines = [line.strip() for line in lines if line.strip()]
+    return vocab.join(
+        vocab.split((lines[1:] or lines or [""])[0])[: 3 if vocab.kind == "words" else 14]
+    )  # as long as "time traveller"
+
+
+def _account(kind, vocab_size, lost):
+    """Say in a sentence what was kept of a text, in a second one if more than a tenth was not."""
+    what, why = ("dropped", "letters are a to z") if kind == "letters" else ("unknown", "it occurs only once")
+    advice = "a longer text" if kind == "characters" else 'tokens="characters"'
+    warning = f" Warning: more than a tenth is {what}, for {why}; {advice} keeps more." if lost > 0.1 else ""
+    return f"{kind.capitalize()}: a vocabulary of {vocab_size:,}, {lost:.1%} of the text {what}.{warning}"
+
+
+def load_corpus_time_machine(max_tokens=-1, corpus="auto", tokens=None):
     """Return the text's first `max_tokens` tokens as a list of indices (-1 or 0: all), and its vocabulary.
 
-    For the same file both are the same, token for token, as those of the book's function of this name.
+    In letters both are the same, token for token, as those of the book's function of this name.
     """
-    indices, vocab = read_indices(corpora.find(corpus))
+    check_kind(tokens)
+    indices, vocab, _ = read_indices(corpora.find(corpus), tokens)
     return (indices if max_tokens <= 0 else indices[:max_tokens]), vocab
 
 
-def load_data_time_machine(batch_size, num_steps, sampling="sequential", max_tokens=10_000, corpus="auto"):
+def load_data_time_machine(batch_size, num_steps, sampling="sequential", max_tokens=10_000, corpus="auto", tokens=None):
     """Return an iterable over training batches and the vocabulary; a printed line says which text is in use.
 
     Args:
         batch_size, num_steps: B rows of T tokens.
         max_tokens: training uses at most so many tokens from the start of the text (-1: all but the held-out tenth).
         corpus: "auto" (the book if it can be had, else the story), "time_machine", "story" or the path of a .txt file.
+        tokens: "letters" as in the book (a to z in lower case and spaces; refused where it would drop half of the
+            text), "characters" (everything as it stands, in any script) or "words" (and punctuation marks); None for
+            letters of the course's texts and characters of yours. Of 10,000 characters or words and more, those that
+            occur only once become "<unk>".
 
     Returns:
         train_iter: a `SeqDataLoader`; `train_iter.held_out` is the last tenth of the text, never trained on.
-        vocab: the `Vocab` of the whole text.
+        vocab: the `TextVocab` of the whole text.
 
     Raises:
         ValueError, OSError: the text is missing, unreadable or too short; the message gives the numbers.
     """
     if not is_whole(max_tokens):
         raise ValueError(f"max_tokens is {max_tokens!r}; it must be a whole number, or -1 for the whole text")
-    found = corpora.find(corpus)
-    indices, vocab = read_indices(found)
+    check_kind(tokens)
+    indices, vocab, line = read_indices(corpora.find(corpus), tokens)
     training, held_out = torch.tensor(indices).tensor_split([len(indices) - len(indices) // HELD_OUT_SHARE])
     training = training if max_tokens < 0 else training[:max_tokens]
     train_iter = SeqDataLoader(training, batch_size, num_steps, sampling, held_out)
-    print(corpora.wrapped(f"{found} {len(training):,} tokens to train on, {len(held_out):,} held out."))
+    print(corpora.wrapped(f"{line} {len(training):,} tokens to train on, {len(held_out):,} held out."))
     return train_iter, vocab
+
+
+def bits_per_character(perplexity, tokens_per_character):
+    """Return log2(perplexity), the bits of a token, times the tokens of a character: comparable for any kind of tokens.
+
+    Where tokens are letters or characters it is log2(perplexity) itself. Knowing that a token is unknown is not knowing
+    what stands there: with a share of `<unk>` the number is too good.
+    """
+    return math.log2(perplexity) * tokens_per_character
+
+
+def tokens_per_character(tokens, vocab):
+    """Return how many tokens (a tensor of indices) there are for each character of the text that they make."""
+    return len(tokens) / len(vocab.join(vocab.to_tokens(tokens.tolist())))
+
+
+def check_kind(kind):
+    """Raise ValueError unless `kind` is a kind of tokens, or None."""
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f'tokens is {kind!r}; it must be "letters", "characters" or "words"')

@@ -29,10 +29,11 @@ def distribution(logits, temperature=1.0, top_k=None):
 @torch.no_grad()
 def predict(prefix, num_preds, net, vocab, device, temperature=0.0, top_k=None,
             generator=None):  # fmt: skip
-    """Continue `prefix` by `num_preds` characters; the prefix only warms up the state,
-    no weight changes."""
+    """Continue `prefix` by `num_preds` tokens; the prefix only warms up the state, no
+    weight changes."""
     check_prediction(prefix, num_preds, net, vocab, temperature, top_k)
-    outputs = [vocab[character] for character in prefix]
+    split, join = getattr(vocab, "split", list), getattr(vocab, "join", "".join)
+    outputs = [vocab[token] for token in split(prefix)]
     state = net.begin_state(batch_size=1, device=device)
     was_training = net.training
     net.eval()  # dropout, where there is any, is for training only
@@ -45,23 +46,24 @@ def predict(prefix, num_preds, net, vocab, device, temperature=0.0, top_k=None,
             logits, state = net(latest, state)  # (1, V)
     finally:
         net.train(was_training)
-    return "".join(vocab.to_tokens(outputs))
+    return join(vocab.to_tokens(outputs))
 
 
 def check_prediction(prefix, num_preds, net, vocab, temperature, top_k):
     """Raise ValueError with one clear sentence for anything `predict` cannot do."""
-    if not prefix:
+    split, join = getattr(vocab, "split", list), getattr(vocab, "join", "".join)
+    tokens = split(prefix)
+    if not tokens:
         raise ValueError(
             "the prefix is empty; give at least one character to start from"
         )
-    unknown = sorted(set(prefix) - set(vocab.token_to_idx))
+    unknown = sorted({t for t in tokens if vocab.to_tokens(vocab[t]) != t})
     if unknown:
-        known = "".join(
-            sorted(token for token in vocab.token_to_idx if len(token) == 1)
-        )
+        known = join(sorted({*vocab.to_tokens([*range(len(vocab))])} - {"<unk>"}))
         raise ValueError(
-            f"the prefix has characters that the vocabulary does not know, {unknown}; "
-            f"it knows {known!r}"
+            f"the prefix has {getattr(vocab, 'kind', 'characters')} that the "
+            f"vocabulary does not know, {unknown}; it knows {known[:80]!r}"
+            + " and more" * (len(known) > 80)
         )
     if num_preds < 0:
         raise ValueError(f"num_preds is {num_preds}; it must be 0 or more")

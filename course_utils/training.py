@@ -5,6 +5,7 @@ Dimensions: T time steps (`num_steps`), B batch size, V vocabulary.
 
 import math
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -84,18 +85,19 @@ def one_cycle(net, lr, num_updates):
     """A quicker recipe: AdamW, whose learning rate rises to `lr` and then falls to
     almost 0."""
     optimizer = torch.optim.AdamW(net.parameters(), lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
+    optimizer.schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, lr, total_steps=num_updates + 1, pct_start=0.15
     )
-    optimizer.register_step_post_hook(lambda *details: schedule.step())
+    optimizer.register_step_post_hook(lambda *details: optimizer.schedule.step())
     return optimizer
 
 
 def epochs(net, train_iter, vocab, lr, num_epochs, device, *, recipe=None,
-           prefix="time traveller", every=10, first=1):  # fmt: skip
+           prefix=None, every=10, first=1):  # fmt: skip
     """Yield an `Epoch` after each epoch; in every tenth, the first and the last one,
     look at unseen text too. The recipe is `sgd` unless another one is given."""
     check_training(net, train_iter, vocab, lr, num_epochs, every, recipe)
+    prefix = getattr(vocab, "prefix", "time traveller") if prefix is None else prefix
     net.to(device)
     optimizer = (recipe or sgd)(net, lr, num_epochs * len(train_iter))
     tokens = len(train_iter) * train_iter.batch_size * train_iter.num_steps
@@ -160,11 +162,11 @@ def check_finite(perplexity, epoch, lr):
 def baselines(tokens, held_out, vocab_size):
     """Return the held-out perplexity of mere counting: single tokens (unigram), pairs
     (bigram), each count plus one."""
-    singles = torch.bincount(tokens, minlength=vocab_size) + 1  # (V,)
-    pairs = tokens[:-1] * vocab_size + tokens[1:]
-    pairs = torch.bincount(pairs, minlength=vocab_size**2).reshape(vocab_size, -1) + 1
-    log_unigram = (singles / singles.sum()).log()
-    log_bigram = (pairs / pairs.sum(dim=1, keepdim=True)).log()  # (V, V): row = before
-    unigram = log_unigram[held_out[1:]].mean().neg().exp().item()
-    bigram = log_bigram[held_out[:-1], held_out[1:]].mean().neg().exp().item()
-    return {"unigram": unigram, "bigram": bigram}
+    singles = torch.bincount(tokens, minlength=vocab_size)  # (V,)
+    unigram = ((singles + 1) / (len(tokens) + vocab_size))[held_out[1:]]
+    pairs = Counter(zip(tokens[:-1].tolist(), tokens[1:].tolist(), strict=True))
+    unseen = zip(held_out[:-1].tolist(), held_out[1:].tolist(), strict=True)
+    counts = torch.tensor([pairs[pair] + 1 for pair in unseen])
+    before = torch.bincount(tokens[:-1], minlength=vocab_size)[held_out[:-1]]
+    named = {"unigram": unigram, "bigram": counts / (before + vocab_size)}
+    return {name: p.log().mean().neg().exp().item() for name, p in named.items()}

@@ -1,6 +1,8 @@
 """Where the texts come from: named, own and downloaded ones, and all that servers, caches and files can do wrong."""
 
+import gzip
 import hashlib
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,6 +59,7 @@ def serve(monkeypatch):
 @pytest.fixture
 def book_is_small(monkeypatch):
     monkeypatch.setattr(corpora, "BOOK_SHA1", hashlib.sha1(BOOK).hexdigest())
+    monkeypatch.setattr(corpora, "BOOK_SHA256", hashlib.sha256(BOOK).hexdigest())
 
 
 @pytest.fixture
@@ -93,6 +96,15 @@ def reset(handler, stop):
     """Close the connection without a word."""
 
 
+def redirect(to):
+    def answer(handler, stop):
+        handler.send_response(302)
+        handler.send_header("Location", to)
+        handler.end_headers()
+
+    return answer
+
+
 def garbage(handler, stop):
     handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
 
@@ -120,6 +132,7 @@ def test_a_download_is_checked_kept_and_not_repeated(cache, serve, book_is_small
     assert len(requests) == 1
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # urllib leaves a bad redirect's socket
 @pytest.mark.parametrize(("answer", "reason"), [
     pytest.param(reply(b"<html>Please log in</html>"), "26 bytes of something else", id="error page, status 200"),
     pytest.param(reply(BOOK[:-1]), f"{len(BOOK) - 1:,} bytes of something else", id="one byte short"),
@@ -133,14 +146,20 @@ def test_a_download_is_checked_kept_and_not_repeated(cache, serve, book_is_small
     pytest.param(reset, "closed connection|[Rr]eset", id="closed at once"),
     pytest.param(garbage, r"SSH-2\.0", id="no HTTP"),
     pytest.param(None, "refused", id="no server"),
+    *(pytest.param(redirect(to), r"\S", id=to) for to in ("http://[", "http://a:b/", "//\t", "ftp:x", "file:///etc/passwd")),
+    pytest.param(redirect("/"), "infinite loop", id="redirects to itself"),
 ])  # fmt: skip
-def test_a_bad_answer_is_named_and_not_kept(answer, reason, cache, serve, unreachable, book_is_small):
+def test_a_bad_answer_is_named_and_not_kept(answer, reason, cache, serve, unreachable, book_is_small, capfd):
     if answer:
         serve(answer)
     timeout = 0.5 if answer in (drip, hang) else 30  # the others answer at once, however busy the machine
-    with pytest.raises(corpora.DownloadError, match=f"The Time Machine was not downloaded: .*({reason})"):
+    with pytest.raises(corpora.DownloadError, match=f"The Time Machine was not downloaded: .*({reason})") as caught:
         corpora.download_book(timeout)
     assert files_in(cache) == []
+    assert capfd.readouterr().err == ""
+    message = str(caught.value)
+    assert message.isprintable()  # one line
+    assert len(message) < 200
 
 
 def test_a_look_up_that_hangs_is_given_up(monkeypatch):
@@ -155,6 +174,36 @@ def test_a_look_up_that_hangs_is_given_up(monkeypatch):
     with pytest.raises(corpora.DownloadError, match=r"no answer within 0\.1 seconds"):
         corpora.download_book(timeout=0.1)
     found.set()
+
+
+def test_https_comes_first_and_then_what_the_book_asks_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        corpora, "_answer", lambda url, timeout: asked.append((url, timeout)) or f"{len(asked)}. failed"
+    )
+    with pytest.raises(corpora.DownloadError, match=r"2\. failed"):
+        corpora.download_book(timeout=3)
+    assert asked == [(corpora.BOOK_URL, 1.5), (d2l.DATA_HUB["time_machine"][0], 1.5)]
+    monkeypatch.setattr(
+        corpora, "_answer", lambda url, timeout: b"the book" if url.startswith("https:") else "too late"
+    )
+    assert corpora.download_book().read_bytes() == b"the book"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in the file system")
+def test_a_pipe_where_the_cache_should_be_counts_as_absent(cache, serve, book_is_small):
+    cache.parent.mkdir(parents=True)
+    os.mkfifo(cache)
+    serve(reply(BOOK))
+    assert corpora.download_book(30).read_bytes() == BOOK
+
+
+@pytest.mark.parametrize("hash", ["BOOK_SHA1", "BOOK_SHA256"])
+def test_both_hashes_count(hash, cache, serve, book_is_small, monkeypatch):
+    monkeypatch.setattr(corpora, hash, "0")
+    serve(reply(BOOK))
+    with pytest.raises(corpora.DownloadError, match="something else"):
+        corpora.download_book(30)
 
 
 @pytest.mark.parametrize("content", [b"", BOOK[:-1], b"<html>"])
@@ -229,23 +278,24 @@ def test_the_cache_is_in_the_users_cache_directory(monkeypatch):
 
 
 def test_the_address_and_the_hash_are_the_books():
-    assert d2l.DATA_HUB["time_machine"] == (corpora.BOOK_URL, corpora.BOOK_SHA1)
+    assert d2l.DATA_HUB["time_machine"] == (corpora.BOOK_URL.replace("https:", "http:"), corpora.BOOK_SHA1)
 
 
 @needs_book
 def test_the_real_book_is_within_the_limit():
-    assert hashlib.sha1(common.BOOK.read_bytes()).hexdigest() == corpora.BOOK_SHA1
+    assert corpora._is_book(common.BOOK)
     assert common.BOOK.stat().st_size < corpora.BOOK_SIZE_LIMIT
 
 
 @pytest.mark.parametrize(("content", "message"), [
     pytest.param(b"", "is empty", id="empty"),
     pytest.param(b" \n\t\r\n", "is empty", id="white space"),
-    pytest.param(b"\x89PNG\r\n\x1a\n\0\0", r"is not UTF-8 text \(byte 0\)", id="picture"),
+    pytest.param("\ufeff\u00a0\u2003".encode(), "is empty", id="white space of other kinds"),
+    pytest.param(b"\x89PNG\r\n\x1a\n\0\0", "is a binary file", id="picture"),
     pytest.param(b"GIF89a\0\1\0", "is a binary file", id="binary in ASCII"),
-    pytest.param("time traveller".encode("utf-16"), r"is not UTF-8 text \(byte 0\)", id="UTF-16"),
-    pytest.param("time traveller".encode("utf-16-le"), "is a binary file", id="UTF-16 without a mark"),
-    pytest.param("voyageur zélé".encode("latin-1"), r"is not UTF-8 text \(byte 10\)", id="Latin-1"),
+    pytest.param(bytes(range(256)) * 9, "is a binary file", id="all bytes"),
+    pytest.param(gzip.compress(b"time traveller"), "is compressed with gzip; unpack it", id="gzip"),
+    pytest.param("für die schöne Müllerin ".encode() * 9 + b"\xfc", r"characters are damaged \(1\)", id="damaged"),
 ])  # fmt: skip
 def test_own_files_that_are_no_text(content, message, tmp_path):
     path = tmp_path / "own.txt"
@@ -277,3 +327,56 @@ def test_an_own_file_by_any_path(kind, tmp_path, monkeypatch):
     assert corpora.find("~/Mein Text.TXT").path == path
     monkeypatch.chdir(tmp_path)
     assert corpora.find("Mein Text.TXT").text == found.text
+
+
+OWN = {
+    "de": "Es war einmal mitten im Winter, und die Schneeflocken fielen wie Federn. Da saß eine Königin und nähte. "
+    "»Hätt ich ein Kind, so weiß wie Schnee!« Bald darauf bekam sie ein Töchterlein, das war so schön wie sie.\n",
+    "zh": "床前明月光，疑是地上霜。举头望明月，低头思故乡。白日依山尽，黄河入海流。欲穷千里目，更上一层楼。\n",
+    "zh_TW": "舉頭望明月，低頭思故鄉。白日依山盡，黃河入海流。欲窮千里目，更上一層樓。夜來風雨聲，獨釣寒江雪。\n",
+    "ja": "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。ニャーニャー泣いていた。\n",
+    "ru": "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему.\n",
+}
+ENCODINGS = [
+    *[("de", "cp1252", "Windows-1252"), ("ru", "cp1251", "Windows-1251"), ("ru", "koi8_r", "KOI8-R")],
+    *[("zh", "gb18030", "GB18030"), ("zh", "gbk", "GB18030"), ("zh_TW", "big5", "Big5")],
+    *[("ja", "shift_jis", "Shift JIS"), ("ja", "euc_jp", "EUC-JP")],
+    *[(language, encoding, "UTF-16") for language in OWN for encoding in ("utf-16", "utf_16_le", "utf_16_be")],
+]
+
+
+@pytest.mark.parametrize("times", [3, 60])
+@pytest.mark.parametrize(("language", "encoding", "name"), ENCODINGS)
+def test_an_encoding_is_recognised_and_named(language, encoding, name, times, tmp_path, capsys):
+    path, text = tmp_path / "own.txt", OWN[language] * times
+    path.write_bytes(text.encode(encoding))
+    assert corpora.find(path).text == text
+    load_data_time_machine(2, 3, corpus=path)
+    assert f"Text: own.txt (read as {name}). " in unwrapped(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("language", OWN)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_utf8_needs_no_guess(language, mark, tmp_path, monkeypatch):
+    monkeypatch.setattr(corpora.charset_normalizer, "from_bytes", mock.Mock(side_effect=AssertionError))
+    (tmp_path / "own.txt").write_bytes((mark + OWN[language]).encode())
+    assert corpora.read(tmp_path / "own.txt") == (OWN[language], [])
+
+
+@pytest.mark.parametrize(("header", "footer"), [
+    ("*** START OF THE PROJECT GUTENBERG EBOOK X,\nOR Y ***", "*** END OF THE PROJECT GUTENBERG EBOOK X ***\nlicence"),
+    ("***START OF THIS PROJECT GUTENBERG EBOOK X***", "***END OF THIS PROJECT GUTENBERG EBOOK X***"),
+    ("*** START OF THIS PROJECT GUTENBERG ETEXT X ***", "End of Project Gutenberg's X, by Y\n\n*** END OF THIS ..."),
+    ("*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*", "End of the Project Gutenberg EBook of X"),
+    ("*** START OF THE PROJECT GUTENBERG EBOOK X ***", ""),
+    (None, "*** END OF THE PROJECT GUTENBERG EBOOK X ***"),
+])  # fmt: skip
+def test_what_project_gutenberg_adds_is_left_out_and_the_line_says_so(header, footer, tmp_path, capsys):
+    path, text = (
+        tmp_path / "own.txt",
+        "\nI\n\nProject Gutenberg is *** the start *** of it.\nThe end of it, and more.\n",
+    )
+    path.write_text((f"Licence\n{header}\n" if header else "") + text + (f"\n{footer}\n" if footer else ""))
+    assert corpora.find(path).text.strip() == text.strip()
+    load_data_time_machine(2, 3, corpus=path)
+    assert "(Project Gutenberg's header and licence left out)" in unwrapped(capsys.readouterr().out)

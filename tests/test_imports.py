@@ -10,11 +10,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "course_utils"
 FLOORS = {
     **dict.fromkeys(["models", "prediction", "corpora", "plots", "devices"], 1),
-    **dict.fromkeys(["training", "fast", "text", "loaders", "reference"], 2),
+    **dict.fromkeys(["training", "fast", "text", "loaders", "reference", "checkpoints"], 2),
     **dict.fromkeys(["train_live", "experiments"], 3),
     "widgets": 4,
 }
-SAME_FLOOR = {("loaders", "text")}  # the book's loading functions are made of the taught ones
+SAME_FLOOR = {  # the book's loading functions are made of the taught ones; a run on disk is made anew as them
+    ("loaders", "text"), *(("checkpoints", module) for module in ("loaders", "text", "training")),
+}  # fmt: skip
 TAUGHT = {"models", "prediction", "training", "text"}
 LIBRARIES = {  # each belongs to few modules, so that the rest of the package does not depend on it
     "torch": set(FLOORS) - {"plots", "corpora"},  # plots takes plain records and arrays, never a model
@@ -24,8 +26,10 @@ LIBRARIES = {  # each belongs to few modules, so that the rest of the package do
     "d2l": {"reference"},
     "torchvision": {"reference"},
     "platformdirs": {"corpora", "widgets"},  # where a text, or a guess, is kept on each operating system
+    "charset_normalizer": {"corpora"},  # in which encoding a reader's own text is
     "IPython": {"train_live", "reference", "widgets"},
     "ipywidgets": {"widgets"},
+    "safetensors": {"checkpoints"},
     "greenlet": {"widgets"},  # leaves a training loop between two batches
 }
 

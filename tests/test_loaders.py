@@ -1,12 +1,15 @@
 """The loading functions: the book's corpus, batches as promised, a held-out tenth, one sentence for each mistake."""
 
+import unicodedata
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from common import both_texts
 
 from course_utils import d2l, load_corpus_time_machine, load_data_time_machine
-from course_utils.loaders import SeqDataLoader
+from course_utils.loaders import SeqDataLoader, TextVocab, split
 
 SAMPLINGS = ("sequential", "random")
 
@@ -52,7 +55,13 @@ def test_an_own_text_is_read_once_and_a_long_line_about_it_is_wrapped(own_text, 
     assert reads == [path]
     printed = capsys.readouterr().out
     assert all(len(line) <= 88 for line in printed.splitlines())
-    assert printed.split() == f"Text: {path.name}. 216 tokens to train on, 23 held out.".split()
+    assert (
+        printed.split()
+        == (
+            f"Text: {path.name}. Characters: a vocabulary of 10, 0.0% of the text unknown. "
+            "216 tokens to train on, 24 held out."
+        ).split()
+    )
 
 
 def test_the_story_is_as_varied_as_the_book():
@@ -134,15 +143,72 @@ def test_max_tokens_must_be_a_whole_number(bad):
     ],
 )
 def test_the_same_text_in_other_clothes(content, own_text):
-    corpus, vocab = load_corpus_time_machine(corpus=own_text(content))
+    corpus, vocab = load_corpus_time_machine(corpus=own_text(content), tokens="letters")
     assert "".join(vocab.to_tokens(corpus)) == "one travellerand another"
 
 
-@pytest.mark.parametrize("content", ["1888, 42!", "Привет, мир", "\ufeff", "\u00a0\u2003"])
-@pytest.mark.parametrize("load", [load_corpus_time_machine, lambda corpus: load_data_time_machine(1, 1, corpus=corpus)])
-def test_a_text_without_letters(content, load, own_text):
-    with pytest.raises(ValueError, match="holds no letters a to z"):
-        load(corpus=own_text(content))
+@pytest.mark.parametrize("content", ["1888, 42!", "Привет, мир", "关于DNA，以及WTO、IMF，大家都知道。"])
+@pytest.mark.parametrize("load", [load_corpus_time_machine, partial(load_data_time_machine, 1, 1)])
+def test_letters_refuse_a_text_that_has_few_of_them(content, load, own_text):
+    with pytest.raises(
+        ValueError, match=r'letters are a to z, and .*% of .* is something else; use tokens="characters"'
+    ):
+        load(corpus=own_text(content), tokens="letters")
+
+
+@pytest.mark.parametrize(
+    "content", ["1888, 42!", "Für die\nschöne Müllerin…", "关于DNA，以及WTO。\n\n", "हिन्दी\tمرحبا שלום"]
+)
+def test_an_own_text_is_kept_as_it_stands(content, own_text):
+    corpus, vocab = load_corpus_time_machine(corpus=own_text(content))
+    assert "".join(vocab.to_tokens(corpus)) == content
+    decomposed, _ = load_corpus_time_machine(corpus=own_text(unicodedata.normalize("NFD", content)))
+    assert decomposed == corpus
+
+
+@pytest.mark.parametrize("tokens", ["letter", "", ["words"], 0, True])
+def test_kinds_of_tokens_have_names(tokens):
+    with pytest.raises(ValueError, match=r'tokens is .*; it must be "letters", "characters" or "words"'):
+        load_data_time_machine(2, 3, corpus="story", tokens=tokens)
+
+
+@pytest.mark.parametrize(("tokens", "text", "line"), [
+    ("letters", "ab" * 49 + "éé", "Letters: a vocabulary of 3, 2.0% of the text dropped. "),
+    ("letters", "ab" * 20 + "漢字" * 10, "33.3% of the text dropped. Warning: more than a tenth is dropped, for "
+     'letters are a to z; tokens="characters" keeps more. '),
+    ("characters", "ab " * 4_000 + "漢字", "Characters: a vocabulary of 4, 0.0% of the text unknown. "),
+    ("characters", "ab" * 4_000 + "".join(map(chr, range(0x4E00, 0x5600))), "20.4% of the text unknown. Warning: more "
+     "than a tenth is unknown, for it occurs only once; a longer text keeps more. "),
+    ("words", "a b, " * 4_000 + "once", "Words: a vocabulary of 4, 0.0% of the text unknown. "),
+])  # fmt: skip
+def test_the_line_says_what_was_kept(tokens, text, line, own_text, capsys):
+    load_data_time_machine(2, 3, corpus=own_text(text), tokens=tokens)
+    assert line in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("count", [9_999, 10_000])
+def test_rare_characters_are_known_in_short_texts_only(count, own_text):
+    corpus, vocab = load_corpus_time_machine(corpus=own_text("a" * (count - 1) + "漢"))
+    assert vocab.to_tokens(corpus[-1]) == ("漢" if count < 10_000 else "<unk>")
+
+
+@pytest.mark.parametrize(("tokens", "text", "length"), [
+    ("characters", "床前明月光，\n疑是地上霜。\n" * 30, 6),
+    ("characters", "\n \n".join(["a line of its own"] * 60), 14),
+    ("letters", "For the first time he did not know what to say to her. " * 9, 14),
+    ("words", "Who knows? Not I, he said.\n" * 30, 3),
+])  # fmt: skip
+def test_a_sample_starts_as_the_held_out_text_or_its_first_whole_line(tokens, text, length, own_text):
+    train_iter, vocab = load_data_time_machine(2, 3, corpus=own_text(text), tokens=tokens)
+    held_out = vocab.join(vocab.to_tokens(train_iter.held_out.tolist()))
+    assert f"\n{vocab.prefix}" in held_out or ("\n" not in held_out and held_out.startswith(vocab.prefix))
+    assert length - 1 <= len(vocab.split(vocab.prefix)) <= length  # a space at its start or end is no part of it
+    assert vocab.prefix.strip() == vocab.prefix
+
+
+def test_the_courses_texts_keep_their_prefix():
+    assert load_data_time_machine(2, 3, corpus="story")[1].prefix == "time traveller"
+    assert load_data_time_machine(2, 3, corpus="story", tokens="words")[1].prefix != "time traveller"
 
 
 def test_a_short_text_has_no_held_out_part_and_trains(own_text):
@@ -155,3 +221,34 @@ def test_sequential_batches_are_views_of_the_corpus():
     train_iter = SeqDataLoader(torch.arange(50_000), 8, 10)
     whole = train_iter.corpus.untyped_storage().data_ptr()
     assert all(part.untyped_storage().data_ptr() == whole for batch in train_iter for part in batch)
+
+
+@pytest.mark.parametrize(("kind", "text", "tokens"), [
+    ("letters", "To... the", [*"to the"]),
+    ("characters", "Für\r “Zola”\n東京 e\u0301", [*"Für\r “Zola”\n東京 é"]),
+    ("words", "„Ça va?“ – don’t (ever), Jean-Luc!\n\nПривет, मित्र", [
+        "„", "Ça", "va", "?", "“", "–", "don’t", "(", "ever", ")", ",", "Jean-Luc", "!", "Привет", ",", "मित्र"]),
+    ("words", "疑是，地上。DNA", ["疑是", "，", "地上", "。", "DNA"]),
+])  # fmt: skip
+def test_a_text_is_split_by_kind(kind, text, tokens):
+    assert split(text, kind) == tokens
+
+
+@pytest.mark.parametrize(("kind", "text"), [
+    ("letters", "the time traveller "),
+    ("characters", "Für “Zola”\n東京 \t"),
+    ("words", "“Ça va?” he said (isn’t it); Jean-Luc! 疑是，地上。DNA"),
+])  # fmt: skip
+def test_a_vocabulary_splits_and_joins_as_its_text_was_and_is_rebuilt_from_its_list(kind, text):
+    vocab = TextVocab(split(text, kind), kind, prefix="ab")
+    assert vocab.join(vocab.to_tokens(vocab[vocab.split(text)])) == text
+    again = TextVocab(vocab.idx_to_token[1:], vocab.kind, vocab.prefix)
+    assert vars(again) == vars(vocab)
+
+
+def test_letters_of_a_prefix_are_not_cleaned_for_the_reader_is_to_hear_of_them():
+    assert TextVocab("time").split("Time! ") == [*"Time! "]
+
+
+def test_rare_tokens_are_unknown():
+    assert TextVocab("abacab", least=2).idx_to_token == ["<unk>", "a", "b"]

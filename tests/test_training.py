@@ -158,6 +158,12 @@ def test_baselines_equal_counting_by_hand(tokens, held_out):
     assert baselines(torch.tensor(tokens), torch.tensor(held_out), size) == pytest.approx(expected, rel=1e-4)
 
 
+def test_baselines_of_very_many_words_need_no_table_of_all_pairs():
+    tokens = torch.arange(1_000)
+    values = baselines(tokens, tokens, 10**7)  # a table would have 10^14 places
+    assert values == pytest.approx({"unigram": (10**7 + 1_000) / 2, "bigram": (10**7 + 1) / 2}, rel=1e-4)
+
+
 @common.both_texts
 def test_on_a_text_pairs_tell_more_than_letters_and_letters_more_than_nothing(path):
     train_iter, vocab = load_data_time_machine(32, 35, corpus=path)

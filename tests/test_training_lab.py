@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import RNNModel, SeqDataLoader, fast, train, training
+from course_utils import RNNModel, SeqDataLoader, checkpoints, fast, train, training
 from course_utils.training import Epoch
 from course_utils.widgets import runs, training_lab
 from course_utils.widgets.training_lab import TrainingLab
@@ -699,3 +699,61 @@ async def test_a_model_that_cannot_be_built_is_shown_and_starts_nothing(caplog, 
     assert "ZeroDivisionError" in lab.errors.value
     assert (lab.runs, fake.calls, lab.start.disabled) == ([], [], False)
     assert "ZeroDivisionError" in caplog.text  # in a notebook, ipywidgets shows the error of a click in the cell
+
+
+# Runs in files
+
+
+@scenario
+async def test_runs_are_kept_and_shown_again_by_a_lab_opened_later(tmp_path, monkeypatch):
+    lab = QuietLab(fake := FakeEpochs(endless=True, at=4, happens=broken), folder=tmp_path / "mine")
+    lab.cell.value, lab.num_hiddens.value = "LSTM", 16
+    with pytest.raises(ZeroDivisionError):
+        await ran(lab)
+    fake.at, lab.cell.value = None, "GRU"
+    await begin(lab, 11)
+    lab.save.click()  # the run that is going on is not kept yet
+    await stopped(lab)
+    assert len(list(lab._folder.iterdir())) == 1
+    for _ in range(2):
+        lab.save.click()
+    assert len(list(lab._folder.iterdir())) == 2
+    assert "run 1, run 2" in lab.status.value
+    random_numbers = torch.get_rng_state()
+    again = QuietLab(FakeEpochs(), folder=tmp_path / "mine")
+    assert torch.equal(torch.get_rng_state(), random_numbers)
+    assert [vars(run) | {"net": 0, "go_on": 0, "error": 0} for run in again.runs] == [
+        vars(run) | {"net": 0, "go_on": 0, "error": 0} for run in lab.runs
+    ]
+    assert (again.table.value, again.sample.value) == (lab.table.value, lab.sample.value)
+    for new, old in zip(again.net.parameters(), lab.net.parameters(), strict=True):
+        assert torch.equal(new, old)
+    again.reset.click()
+    await ran(again)
+    again.save.click()
+    assert len(list(lab._folder.iterdir())) == 3  # whatever was kept stays
+
+
+@scenario
+async def test_files_of_other_texts_and_faults_are_one_sentence_in_the_lab(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lab = QuietLab(FakeEpochs())
+    lab.save.click()
+    assert "no run yet" in lab.status.value
+    assert not list(tmp_path.iterdir())
+    await ran(lab)
+    monkeypatch.setattr(checkpoints, "write_atomically", full_disk)
+    lab.save.click()
+    assert "Not saved in runs: No space left on device." in lab.status.value
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    lab.save.click()
+    (tmp_path / "runs" / "run-000.safetensors").write_text("a diary")
+    other = QuietLab(FakeEpochs(), max_tokens=9_000, folder="runs")
+    assert other.runs == []
+    assert "run-000.safetensors cannot be read as a run" in other.status.value
+    assert "run-001.safetensors does not fit: training text is 10,000 tokens" in other.status.value
+
+
+def full_disk(*args):
+    raise OSError(28, "No space left on device")

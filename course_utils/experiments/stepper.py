@@ -77,7 +77,7 @@ def read(prefix, net, vocab, device):
         check_prediction(prefix, 0, net, vocab, temperature=0.0, top_k=None)
     except ValueError as error:
         raise Unreadable(error) from error
-    net, tokens = _still(net), tuple(vocab[character] for character in prefix)
+    net, tokens = _still(net), tuple(vocab[token] for token in getattr(vocab, "split", list)(prefix))
     states = [net.begin_state(batch_size=1, device=device)]
     for token in tokens:
         states.append(net(torch.tensor([[token]], device=device), states[-1])[1])

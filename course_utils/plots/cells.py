@@ -4,6 +4,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MultipleLocator
 
+from course_utils.plots.fonts import PLACEHOLDER, SENTENCE, drawable, families, visible
 from course_utils.plots.picture import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, FixedPicture, Picture, tint
 
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE)  # of the sentences
@@ -85,7 +86,7 @@ def draw_cells(axes, colours, labels, title="", frame=None):
 
     Args:
         colours: rows of colours; None leaves a place empty.
-        labels: rows of texts; a space is drawn as an open box.
+        labels: rows of texts; a token, and below it what else is to stand there.
         frame: (row, column) of a cell to be framed.
     """
     boxes, faces = [], []
@@ -94,7 +95,10 @@ def draw_cells(axes, colours, labels, title="", frame=None):
             if colour is not None:
                 boxes.append(Rectangle((j - 0.5, i - 0.5), 1, 1))
                 faces.append(colour)
-            axes.text(j, i, visible(text), ha="center", va="center", fontsize=9, family="monospace")
+            shown = visible(text[:1]) + drawable(text[1:])  # a line end there is layout
+            if PLACEHOLDER in shown:
+                axes.figure.supxlabel(SENTENCE, fontsize=8)
+            axes.text(j, i, shown, ha="center", va="center", fontsize=9, family=families(shown, "monospace"))
     style = {"facecolors": faces, "edgecolors": GREY, "linewidths": 0.5, "clip_on": False}
     axes.add_collection(PatchCollection(boxes, **style), autolim=False)  # one artist: quicker than one for each cell
     if frame is not None:
@@ -107,8 +111,3 @@ def draw_cells(axes, colours, labels, title="", frame=None):
     axes.set_title(title, fontsize=10)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-
-
-def visible(text):
-    """A text whose spaces can be seen."""
-    return text.replace(" ", "␣")

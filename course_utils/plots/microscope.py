@@ -6,6 +6,7 @@ Dimensions: T time steps, B batch size, V vocabulary. All places are in pixels.
 import itertools
 import math
 
+from course_utils.plots.fonts import visible
 from course_utils.plots.network import Sketch
 from course_utils.plots.picture import BLUE, FAINT, GREEN, GREY, INK, PURPLE, SKY, VERMILION, YELLOW, tint
 
@@ -59,7 +60,7 @@ def _draw_verdict(sketch, record):
 
 def _letter(record, token):
     """The text of a token (b, t) in one or two characters; the space as an open box."""
-    text = "?" if token is None else record.letters[token[0]][token[1]].replace(" ", "␣")
+    text = "?" if token is None else visible(record.letters[token[0]][token[1]])
     return text if len(text) == 1 else f"{text[:1]}…"
 
 

@@ -8,7 +8,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 
-from course_utils.plots.picture import GREY, INK, LAYER_COLOURS, ORANGE, PURPLE, FixedPicture, tint
+from course_utils.plots.fonts import PLACEHOLDER, SENTENCE, drawable, families
+from course_utils.plots.picture import FAINT, GREY, INK, LAYER_COLOURS, ORANGE, PURPLE, FixedPicture, tint
 
 
 def unrolled_picture(num_steps, num_layers=1, bidirectional=False, cell="RNN"):
@@ -29,6 +30,7 @@ class Sketch:
         self.picture = FixedPicture(width / 100, height / 100)
         self.axes = self.picture.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
         self.axes.set_axis_off()
+        self.incomplete = False  # whether a placeholder stands for something
         self.polygons, self.faces, self.edges, self.letters, self.inks = [], [], [], [], []
 
     def polygon(self, points, face, edge=INK):
@@ -58,6 +60,8 @@ class Sketch:
 
     def words(self, x, y, text, size=9, align="left", family="sans", weight="normal", colour=INK):
         """Text in points, its letters centred on y; `align` is what of it stands at x: left, center or right."""
+        text = drawable(text)
+        self.incomplete |= PLACEHOLDER in text
         path, width = outlines(text, family, weight)
         start = {"left": 0, "center": 0.5, "right": 1}[align] * width
         grow = size / 72  # letters are 100 units high; 100 pixels per inch
@@ -66,6 +70,11 @@ class Sketch:
 
     def finish(self):
         """Put everything on the picture and return it."""
+        if self.incomplete:
+            end = self.axes.get_ylim()[0] + 18
+            self.words(14, end - 14, SENTENCE, colour=FAINT)
+            self.axes.set_ylim(end, 0)
+            self.picture.set_figheight(end / 100)
         shapes = PathCollection(self.polygons, facecolors=self.faces, edgecolors=self.edges, linewidths=0.8, snap=True)
         words = PathCollection(self.letters, facecolors=self.inks, linewidths=0, snap=False)
         for collection in (shapes, words):
@@ -76,7 +85,7 @@ class Sketch:
 @functools.lru_cache(maxsize=2_000)
 def outlines(text, family, weight):
     """A text's outlines, 100 units high, and their width: matplotlib's own text would take most of a picture's time."""
-    path = TextPath((0, 0), text, size=100, prop=FontProperties(family=family, weight=weight))
+    path = TextPath((0, 0), text, size=100, prop=FontProperties(family=families(text, family), weight=weight))
     return path, path.vertices[:, 0].max(initial=0)
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from course_utils.plots.cells import visible
+from course_utils.plots.fonts import visible
 from course_utils.plots.network import Sketch
 from course_utils.plots.picture import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, tint
 
@@ -27,11 +27,11 @@ def ribbon_picture(record, characters):
 
     Args:
         record: an `experiments.ribbon.Ribbon`, or anything with its fields.
-        characters: the text, `record.num_tokens` characters; a token longer than one letter is drawn as "?".
+        characters: the text, `record.num_tokens` characters; of a longer token the beginning is drawn.
     """
     if len(characters) != record.num_tokens:
         raise ValueError(f"the text has {len(characters)} characters; the ribbon is one of {record.num_tokens}")
-    letters = [visible(token) if len(token) == 1 else "?" for token in characters]
+    letters = [text if len(text) <= 3 else f"{text[:2]}…" for text in map(visible, characters)]
     sentences, colours = fault_sentences(record), _colours(record)
     lines, wanted = range(math.ceil(record.num_tokens / LETTERS)), {row[0] // LETTERS for row in record.batch}
     shown = sorted(sorted(lines, key=lambda line: (line not in wanted, line))[:LINES])
@@ -115,7 +115,7 @@ def _draw_ribbon(sketch, record, letters, colours, places):
 
 
 def _draw_letter(sketch, x, y, letter, ink=INK):
-    sketch.words(x, y, letter, 10, "center", "monospace", colour=ink)
+    sketch.words(x, y, letter, min(10, 18 / len(letter)), "center", "monospace", colour=ink)
 
 
 def _draw_heads(sketch, record, colours, places):

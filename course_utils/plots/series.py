@@ -5,6 +5,7 @@ import statistics
 
 from matplotlib.ticker import NullFormatter
 
+from course_utils.plots.fonts import drawable, families, visible
 from course_utils.plots.picture import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, Picture
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY, INK, PURPLE)
@@ -55,6 +56,10 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
             axes.fill_between([*groups], low, high, color=colours[name], alpha=0.2, linewidth=0)
     for name, pairs in (expected or {}).items():
         axes.plot(*zip(*pairs, strict=True), "--", color=colours.get(name, GREY), linewidth=1)
+    words = list(dict.fromkeys(place for pairs in series.values() for place, _ in pairs if isinstance(place, str)))
+    if words:
+        shown = [visible(word) if len(word) == 1 else drawable(word) for word in words]
+        axes.set_xticks(range(len(words)), shown, family=families("".join(shown)))
     axes.set(xlabel=x, ylabel=y, title=title)
     draw_marks(axes, baselines or {}, marks or {})
     draw_guess(axes, guess)
@@ -129,7 +134,7 @@ def bars(values, x="", form="{:.1f}", log=False, baselines=None, guess=None):
     axes = picture.add_subplot()
     drawn = axes.barh(range(len(values)), values.values(), color=BLUE, height=0.6)
     axes.bar_label(drawn, [form.format(value) for value in values.values()], padding=3, fontsize=9)
-    axes.set_yticks(range(len(values)), values)
+    axes.set_yticks(range(len(values)), [*map(drawable, values)], family=families("".join(values)))
     axes.set_ylim(len(values) - 0.1, -0.6)  # with room for a word below the last bar
     numbers = (*values.values(), *(baselines or {}).values(), guess or 0)
     longest = max(filter(math.isfinite, numbers))

@@ -4,7 +4,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Affine2D
 
-from course_utils.plots.cells import visible
+from course_utils.plots.fonts import PLACEHOLDER, SENTENCE, visible
 from course_utils.plots.network import outlines
 from course_utils.plots.picture import BLUE, GREY, SKY, VERMILION, FixedPicture, tint
 
@@ -18,6 +18,7 @@ def stepper_picture(snapshot):
     picture = FixedPicture(9, 6)
     _draw_candidates(picture.add_axes((0.115, 0.775, 0.875, 0.175)), snapshot)
     axes = picture.add_axes((0.115, 0.105, 0.875, 0.575))
+    axes.set(xlim=(-0.5, _columns(snapshot.characters, 60) + 0.5), ylim=(-3.2, 10), xticks=[])
     limit = max(1.0, abs(snapshot.hiddens).max())
     _draw_rows(axes, snapshot.hiddens.T, (0, 10), "RdBu_r", -limit, limit)  # a column per character
     title = f"hidden state after each character (red {limit:.0f}, white 0, blue −{limit:.0f})"
@@ -26,21 +27,28 @@ def stepper_picture(snapshot):
     _draw_letters(axes, snapshot.characters, -1, 10)
     _draw_connectivity(axes, snapshot)
     axes.axvline(snapshot.num_given - 0.5, color="black", linewidth=1)
-    axes.set(xlim=(-0.5, max(60, len(snapshot.characters)) + 0.5), ylim=(-3.2, 10), xticks=[])
     axes.set_yticks([-2.4, -1, 5], ["connectivity", "probability", f"{snapshot.hiddens.shape[1]} hidden\nunits"])
     caption = "darker: more probable before it was read; moves the framed character more. Left of the line: the prefix."
     picture.text(0.115, 0.067, caption, fontsize=9, color=GREY)
     picture.text(0.115, 0.02, snapshot.loop, color=VERMILION, weight="bold")
+    if PLACEHOLDER in "".join(map(visible, [*snapshot.characters, *snapshot.candidates])):
+        picture.text(0.99, 0.02, SENTENCE, fontsize=9, color=GREY, ha="right")
     return picture
 
 
 def _draw_candidates(axes, snapshot):
     """Bars of the next character's probabilities: wide as the model gives them, narrow as they are drawn from."""
     numbers = range(len(snapshot.candidates))
-    points = 567 / max(28, len(numbers))
+    points = 567 / _columns(snapshot.candidates, 28)
     axes.vlines(numbers, 0, snapshot.softmax, color=tint(SKY, 0.5), linewidth=0.85 * points)
     axes.vlines(numbers, 0, snapshot.drawn, color=BLUE, linewidth=0.4 * points)
-    axes.set(xlim=(-0.5, max(28, len(numbers)) - 0.5), ylim=(0, 1), xticks=[], yticks=[0, 0.5, 1], ylabel="probability")
+    axes.set(
+        xlim=(-0.5, _columns(snapshot.candidates, 28) - 0.5),
+        ylim=(0, 1),
+        xticks=[],
+        yticks=[0, 0.5, 1],
+        ylabel="probability",
+    )
     axes.set_title(f"next character: as uncertain as a free choice among {snapshot.choices:.1f}", loc="left", size=11)
     key = "wide and pale: the model's softmax\nnarrow and dark: what is drawn from"
     axes.text(0.99, 0.9, key, transform=axes.transAxes, ha="right", va="top", color=BLUE)
@@ -67,9 +75,22 @@ def _draw_rows(axes, values, rows, colours, low, high):
 
 def _draw_letters(axes, tokens, y, size):
     """One letter at each of the places (0, y), (1, y), ...: a single artist, ten times faster than a text for each."""
-    scale = Affine2D().translate(-30, -28).scale(size / 7200) + axes.figure.dpi_scale_trans  # at any resolution
-    letters = [visible(token) if len(token) == 1 else "?" for token in tokens]  # one letter has room
-    paths, places = [outlines(letter, "monospace", "normal")[0] for letter in letters], [*enumerate([y] * len(tokens))]
+    scale = Affine2D().translate(0, -28).scale(size / 7200) + axes.figure.dpi_scale_trans  # at any resolution
+    room = 567 / (axes.get_xlim()[1] - axes.get_xlim()[0]) * 100 / size
+    paths, places = [_letter(token, room) for token in tokens], [*enumerate([y] * len(tokens))]
     letters = PathCollection(paths, offsets=places, offset_transform=axes.transData, color="black", linewidth=0)
     letters.set(transform=scale, clip_on=False, snap=False)
     axes.add_collection(letters, autolim=False)
+
+
+def _columns(tokens, most):
+    """How many tokens have room: `most` of one letter, or a quarter of them where there are words."""
+    return max(most // 4 if max(map(len, map(visible, tokens))) > 1 else most, len(tokens))
+
+
+def _letter(token, room):
+    """The outline of a token, of a long one its beginning, 100 units high and no wider than `room`."""
+    letter = visible(token if len(token) < 8 else f"{token[:6]}…")
+    path, end = outlines(letter, "monospace", "normal")
+    width = max(60 * len(letter), end)
+    return Affine2D().translate(-width / 2, 0).scale(min(1, 0.9 * room / width), 1).transform_path(path)

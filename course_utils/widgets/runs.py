@@ -1,13 +1,16 @@
-"""What the training lab remembers of a run, and how it writes it down in HTML."""
+"""What the training lab remembers of a run, how it writes it down in HTML, and how it keeps it in a file."""
 
 import asyncio
 import html
+import itertools
 import statistics
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import torch
 from torch import nn
 
-from course_utils import plots
+from course_utils import checkpoints, plots
 
 
 @dataclass(eq=False)
@@ -21,6 +24,7 @@ class Run:
     state: str = "training"  # or "paused", "finished", "stopped", "interrupted", "failed"
     seconds: float = 0.0  # spent, pauses left out
     error: str = ""  # the traceback of a failed run
+    file: Path | None = None  # where it is kept
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -34,12 +38,35 @@ class Run:
                 f"{chosen['sampling']}, {chosen['recipe']}, lr {chosen['lr']:g}")  # fmt: skip
 
 
+def save(run, folder, text, vocab):
+    """Write a run as a new file of the folder, and only once; files that are there stay as they are."""
+    if run.file is None:
+        details, tensors = checkpoints.contents(run.net, vocab, run.history)
+        details["run"] = {"trained by": "a lab"} | checkpoints.text_facts(text, vocab)
+        details["lab"] = {"settings": run.settings, "state": run.state, "seconds": run.seconds}
+        names = (folder / f"run-{number:03}.safetensors" for number in itertools.count(1))
+        path = next(name for name in names if not name.exists())
+        checkpoints.write(path, details, tensors)
+        run.file = path
+
+
+def load(path, number, text, vocab, model):
+    """Return the run that `save` wrote, its model built by `model(settings)`; ValueError if it is another text's."""
+    details, tensors = checkpoints.read(path)
+    checkpoints.check(path, details["run"], {"trained by": "a lab"} | checkpoints.text_facts(text, vocab))
+    with torch.random.fork_rng(devices=[]):  # the page is opened as if nobody had drawn a random number
+        net = model(details["lab"]["settings"])
+    net, _, history = checkpoints.restored(path, details, tensors, net)
+    return Run(number, net=net, history=history, file=path, **details["lab"])
+
+
 def samples(history):
     """The latest four samples as HTML, the newest on top and in full colour."""
     written = [record for record in history if record.sample is not None][-4:]
-    lines = [f"epoch {record.epoch:3}: {html.escape(record.sample)}" for record in reversed(written)]
+    shown = [(record.epoch, html.escape(record.sample).replace("\n", "↵")) for record in reversed(written)]
+    lines = [f"epoch {epoch:3}: {sample}" for epoch, sample in shown]
     older = "".join(f"\n<span style='color: {plots.GREY}'>{line}</span>" for line in lines[1:])
-    return f"<pre style='margin: 0'>{lines[0]}{older}</pre>" if lines else ""
+    return f"<pre style='white-space: pre-wrap; margin: 0'>{lines[0]}{older}</pre>" if lines else ""
 
 
 def table(runs):

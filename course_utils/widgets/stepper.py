@@ -36,7 +36,7 @@ class PredictionStepper(Lab):
     columns = (3, 2)
     refusals = (stepper.Unreadable,)
 
-    def __init__(self, net, vocab, device, prefix="time traveller", choose=prediction.choose,
+    def __init__(self, net, vocab, device, prefix=None, choose=prediction.choose,
                  distribution=prediction.distribution):  # fmt: skip
         self.net, self.vocab, self.device = net, vocab, device
         self.choose, self.distribution = Latest(choose), Latest(distribution)
@@ -45,6 +45,7 @@ class PredictionStepper(Lab):
         self.step = self._button("step", "write one character", 1)
         self.run = self._button(f"run {RUN_LENGTH}", f"write {RUN_LENGTH} characters", RUN_LENGTH)
         self.reset = self._button("reset", "go back to the prefix and the seed", None)
+        prefix = getattr(vocab, "prefix", "time traveller") if prefix is None else prefix
         super().__init__(_controls(prefix, len(vocab)))
 
     def arrange(self):
@@ -55,16 +56,20 @@ class PredictionStepper(Lab):
     @property
     def text(self):
         """The text so far, the prefix first."""
-        return "".join(self.vocab.to_tokens(list(self.walk.tokens)))
+        return self._written(self.walk.tokens)
+
+    def _written(self, tokens):
+        return getattr(self.vocab, "join", "".join)(self.vocab.to_tokens(list(tokens)))
 
     def draw(self):
         self._follow_controls()
         how = self.temperature.value, self.top_k.value, self.look_back.value, self.distribution
         self.snapshot = stepper.snapshot(self.walk, self.net, self.vocab, self.device, *how)
-        length = self.walk.prefix_length
+        length = len(self._written(self.walk.tokens[: self.walk.prefix_length]))
         given, written = html.escape(self.text[:length]), html.escape(self.text[length:])
         text = f"<pre style='white-space: pre-wrap; margin: 0'><b>{given}</b>{written}</pre>"
-        self.output.value = f"{text}{len(self.walk.tokens)} characters, {self.snapshot.loop or 'no loop at its end'}"
+        unit = "words" if getattr(self.vocab, "kind", None) == "words" else "characters"
+        self.output.value = f"{text}{len(self.walk.tokens)} {unit}, {self.snapshot.loop or 'no loop at its end'}"
         return plots.stepper_picture(self.snapshot)
 
     def _follow_controls(self, anew=False):

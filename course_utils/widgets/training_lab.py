@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 import weakref
+from pathlib import Path
 
 import ipywidgets
 import torch
@@ -26,7 +27,7 @@ from course_utils.loaders import SeqDataLoader, load_data_time_machine
 from course_utils.models import RNNModel
 from course_utils.train_live import counted
 from course_utils.widgets.lab import Lab, Latest, choice, int_slider
-from course_utils.widgets.runs import Run, samples, table
+from course_utils.widgets.runs import Run, load, samples, save, table
 from course_utils.widgets.slices import Slices
 
 RECIPES = {"book": (training.sgd, 1.0), "one cycle": (training.one_cycle, 0.01)}
@@ -41,18 +42,19 @@ NUM_GHOSTS = 4
 class TrainingLab(Lab):
     """Sliders for a training run, its curves as they grow, and the runs before it in grey.
 
-    The buttons are `start`, `pause`, `stop` and `reset`; each can be clicked by code too. Only one lab trains at a
-    time: a newer one, or the same cell run again, ends the run of the one before. A cell that defines the model, the
-    loop or a recipe anew counts at the next Start.
+    The buttons are `start`, `pause`, `stop`, `reset` and `save`; each can be clicked by code too. Only one lab trains
+    at a time: a newer one, or the same cell run again, ends the run of the one before. A cell that defines the model,
+    the loop or a recipe anew counts at the next Start.
 
     Args:
         model: called as `model(rnn_layer, vocab_size)`; a class of the course's interface, as edited in a cell.
         epochs: a generator function with the arguments of `training.epochs`.
         recipes: name -> (a function with the arguments of `training.sgd`, the learning rate that suits it).
-        corpus, batch_size, max_tokens: as for `load_data_time_machine`.
-        prefix: start of the sample that is written on the way.
+        corpus, batch_size, max_tokens, tokens: as for `load_data_time_machine`.
+        prefix: start of the sample that is written on the way; None for one from the text.
         seed: every run starts from it, so that runs differ by their settings alone.
         device: where to compute; by default `try_gpu()`.
+        folder: where *Save* keeps the runs, by default `runs`; what it holds is shown when the lab is opened.
 
     Attributes:
         num_steps, num_hiddens, sampling, cell, recipe, lr, num_epochs: the controls; another recipe brings its own lr.
@@ -63,12 +65,16 @@ class TrainingLab(Lab):
     _turn = None  # weak reference to the lab that may train
 
     def __init__(self, model=RNNModel, epochs=training.epochs, *, recipes=RECIPES, corpus="auto", batch_size=32,
-                 max_tokens=10_000, prefix="time traveller", seed=0, device=None):  # fmt: skip
-        self.model, self.epochs, self.prefix, self.seed = Latest(model), Latest(epochs), prefix, seed
+                 max_tokens=10_000, tokens=None, prefix=None, seed=0, device=None, folder=None):  # fmt: skip
+        self.model, self.epochs, self.seed = Latest(model), Latest(epochs), seed
         self.recipes = {name: (Latest(recipe), rate) for name, (recipe, rate) in recipes.items()}
         self.device = try_gpu() if device is None else device
-        self.text, self.vocab = load_data_time_machine(batch_size, 1, max_tokens=max_tokens, corpus=corpus)
+        text = {"max_tokens": max_tokens, "corpus": corpus, "tokens": tokens}
+        self.text, self.vocab = load_data_time_machine(batch_size, 1, **text)
+        self.prefix = self.vocab.prefix if prefix is None else prefix
         self.runs, self._task, self._redraw_waits, self._next_picture = [], None, False, 0.0
+        self._note, self._folder = "", None if folder is None else Path(folder)
+        self._show_saved()
         self._loop = _running_loop()
         self._curves = plots.RunCurves(counted(self.text, self.vocab))
         self.status, self.sample, self.table = (ipywidgets.HTML() for _ in range(3))
@@ -121,6 +127,7 @@ class TrainingLab(Lab):
             raise RuntimeError("the training lab needs a notebook; in a script call course_utils.train")
         self._take_turn()
         run, train_iter = self._new_run()
+        self._note = ""
         self.runs.append(run)
         self._threads = ThreadWatch(self.device)
         self._task = self._loop.create_task(self._train(run, train_iter))
@@ -133,8 +140,10 @@ class TrainingLab(Lab):
         cut = settings["num_steps"], settings["sampling"]
         train_iter = SeqDataLoader(text.corpus, text.batch_size, *cut, held_out=text.held_out)
         torch.manual_seed(self.seed)
-        layer = CELLS[settings["cell"]](len(self.vocab), settings["num_hiddens"])
-        return Run(len(self.runs) + 1, settings, self.model(layer, len(self.vocab))), train_iter
+        return Run(len(self.runs) + 1, settings, self._new_net(settings)), train_iter
+
+    def _new_net(self, settings):
+        return self.model(CELLS[settings["cell"]](len(self.vocab), settings["num_hiddens"]), len(self.vocab))
 
     async def _train(self, run, train_iter):
         """Consume the epochs one by one; whoever changes `run.state` decides whether there is a next one."""
@@ -210,6 +219,28 @@ class TrainingLab(Lab):
             self.controls[name].value = value
         self._redraw()
 
+    def _save(self):
+        """Write the runs that have ended, each once, and say where they are or what prevents it."""
+        self._folder = self._folder or Path("runs")
+        ended = [run for run in self.runs if not run.active]
+        try:
+            for run in ended:
+                save(run, self._folder, self.text, self.vocab)
+            self._note = f"Kept in {self._folder}: {', '.join(f'run {run.number}' for run in ended) or 'no run yet'}."
+        except OSError as error:
+            self._note = f"Not saved in {self._folder}: {error.strerror}."
+        self._write()
+
+    def _show_saved(self):
+        """Take up the runs of the folder; say which file is none of this lab."""
+        for path in sorted(self._folder.glob("run-*.safetensors")) if self._folder else ():
+            try:
+                run = load(path, len(self.runs) + 1, self.text, self.vocab, self._new_net)
+                run.net.to(self.device)
+                self.runs.append(run)
+            except (OSError, ValueError) as error:
+                self._note += f"{error}. "
+
     def _take_turn(self):
         """End the run of the lab that trained before this one."""
         before = TrainingLab._turn and TrainingLab._turn()
@@ -226,7 +257,8 @@ class TrainingLab(Lab):
         self.pause = self._button(self._pause, "pause the run, or go on with it")
         self.stop = self._button(self._stop, "end the run; its model and curves are kept")
         self.reset = self._button(self._reset, "forget all runs and put the controls back")
-        buttons = ipywidgets.HBox([self.start, self.pause, self.stop, self.reset])
+        self.save = self._button(self._save, "keep the runs in files, for after a restart of the kernel")
+        buttons = ipywidgets.HBox([self.start, self.pause, self.stop, self.reset, self.save])
         return [*columns, buttons, self.status, errors]
 
     def _button(self, action, tip, **looks):
@@ -256,7 +288,7 @@ class TrainingLab(Lab):
 
     def _write(self):
         """Write the texts and label the buttons anew; the picture stays."""
-        self.status.value = f"<b>{html.escape(self._what_happens())}</b> {html.escape(self._what_waits())}"
+        self.status.value = f"<b>{html.escape(self._what_happens())}</b> {html.escape(self._what_waits() + self._note)}"
         self.sample.value, self.table.value = samples(self.history), table(self.runs)
         self.start.disabled = self.active
         self.pause.disabled = self.stop.disabled = not self.active

@@ -1,0 +1,49 @@
+"""Fonts for any script: matplotlib's own has the European ones, for others the machine's fonts are looked through."""
+
+import contextlib
+import functools
+import logging
+
+from matplotlib import font_manager
+
+UNKNOWN, PLACEHOLDER = "<unk>", "□"
+SENTENCE = f"{PLACEHOLDER}: a sign that no font here has; Noto Sans CJK would have most"
+OWN = {"monospace": "DejaVu Sans Mono", "sans": "DejaVu Sans"}
+# Some fonts for Chinese exist in one weight that is not called normal, which matplotlib would say for each text anew
+logging.getLogger(font_manager.__name__).addFilter(lambda record: "Failed to find font weight" not in record.msg)
+_USEFUL = list(OWN.values())  # fonts that were of use come first: on some machines there are hundreds
+
+
+@functools.cache
+def font_with(sign):
+    """Return the name of a font that has a sign, matplotlib's own first, or None if no font of this machine has it."""
+    places = {name: place for place, name in enumerate(_USEFUL)}
+    for entry in sorted(font_manager.fontManager.ttflist, key=lambda entry: places.get(entry.name, len(places))):
+        if not entry.name.startswith("Last Resort") and "Emoji" not in entry.name:  # boxes; and pictures, not outlines
+            with contextlib.suppress(OSError, RuntimeError):  # a font that was removed, or is damaged
+                if font_manager.get_font(entry.fname).get_char_index(ord(sign)):
+                    _USEFUL.extend({entry.name} - places.keys())
+                    return entry.name
+    return None
+
+
+def families(text, family="sans"):
+    """Return the fonts to draw a text with: `family`, and what else its signs need."""
+    if text.isascii():
+        return family
+    others = {font_with(sign) for sign in text} - {None, *OWN.values()}
+    return list(dict.fromkeys([OWN[family], *OWN.values(), *sorted(others)]))
+
+
+def drawable(text):
+    """Return a text with placeholders for the signs that no font has."""
+    return "".join(sign if sign == "\n" or font_with(sign) else PLACEHOLDER for sign in text)
+
+
+def visible(text):
+    """Return a token, drawable, whose spaces and line ends can be seen; a question mark for an unknown one."""
+    if text == UNKNOWN:
+        return "?"
+    shown = {" ": "␣", "\n": "↵", "\t": "⇥"}
+    signs = (shown.get(sign, "␣" if sign.isspace() else sign if sign.isprintable() else PLACEHOLDER) for sign in text)
+    return drawable("".join(signs))
