@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, EQUIVALENT = ROOT / "course_utils", ROOT / "docs" / "mutants.md"
 MODULES = ["models", "prediction", "text", "training", "loaders", "corpora", "devices", "train_live", "fast",
            "widgets/lab", "widgets/training_lab", "widgets/runs", "widgets/slices", "experiments/*"]  # fmt: skip
-TESTS = {"runs": "training_lab"}  # where a module's name does not tell
+TESTS = {"runs": ["training_lab"], "loaders": ["loaders", "own_texts"], "corpora": ["corpora", "own_texts"]}
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "-o", "addopts=",
            "-k", "not memorises and not beside_another"]  # half a minute each  # fmt: skip
 WARM = ["torch", "IPython.display", "ipywidgets", "matplotlib.figure", "hypothesis", "pandas", "nbformat"]
@@ -141,7 +141,7 @@ def run_tests(folder, name):
     os.chdir(folder)
     output, code = os.open("output.tmp", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 1
     os.dup2(output, 1), os.dup2(output, 2)
-    files = ["tests/test_defaults.py", f"tests/test_{TESTS.get(name, name)}.py"]
+    files = [f"tests/test_{each}.py" for each in ("defaults", *TESTS.get(name, [name]))]
     try:
         code = pytest.main([*OPTIONS, *files], [QuickFirst(folder / f"{name}.seconds.tmp")])
     finally:
