@@ -13,7 +13,7 @@ _HOME = {
     "d2l": "reference",
     "load_corpus_time_machine": "loaders",
     "load_data_time_machine": "loaders",
-    "load_run": "checkpoints",
+    "load_run": "saved_runs",
     "predict": "prediction",
     "train": "train_live",
     "try_gpu": "devices",

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import torch
 
+from course_utils.checks import checked
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # whoever sets one of them has decided
 
 
+@checked()
 def try_gpu(i=0):
     """Return the best device there is: NVIDIA GPU number `i`, else Apple's GPU (MPS), else the CPU.
 

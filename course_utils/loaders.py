@@ -8,11 +8,11 @@ import dataclasses
 import math
 import re
 import unicodedata
-from numbers import Integral
 
 import torch
 
 from course_utils import corpora
+from course_utils.checks import checked, one_of, optional, row, windows_fit
 from course_utils.text import Vocab, seq_data_iter_random, seq_data_iter_sequential, tokenize
 
 HELD_OUT_SHARE = 10  # the last tenth of every text is never trained on
@@ -21,7 +21,7 @@ CLOSING, OPENING, BOTH = r",.;:!?…%)\]}”’»", r"(\[{“‘«„¿¡", "、
 _MARK = rf"[{CLOSING}{OPENING}{BOTH}\"'—–]"
 _WORDS = re.compile(rf"(?:(?<=\w)['’-](?=\w)|(?!{_MARK})\S)+|{_MARK}")
 _NO_SPACE = re.compile(rf" (?=[{CLOSING}{BOTH}])|(?<=[{OPENING}{BOTH}]) ")
-KINDS = ("letters", "characters", "words")
+KIND = optional(one_of("letters", "characters", "words"))  # of tokens
 
 
 def split(text, kind):
@@ -49,7 +49,7 @@ class TextVocab(Vocab):
 
     def split(self, text):
         """Return the tokens of a short text, with nothing left out that the vocabulary does not know."""
-        return list(text) if self.kind == "letters" else split(text, self.kind)
+        return list(text) if self.kind == "letters" or not isinstance(text, str) else split(text, self.kind)
 
     def join(self, tokens):
         """Return the text that the tokens make; words have a space between them, punctuation as it is usual."""
@@ -66,11 +66,10 @@ class SeqDataLoader:
         carries_state: whether a batch's rows go on where those of the batch before stopped, so that the state may too.
     """
 
+    @checked(windows_fit, corpus=row(), held_out=row())
     def __init__(self, corpus, batch_size, num_steps, sampling="sequential", held_out=()):
-        check_windows(len(corpus), batch_size, num_steps, sampling)
-        self.corpus = torch.as_tensor(corpus, dtype=torch.long)
-        self.held_out = torch.as_tensor(held_out, dtype=torch.long)
-        self.batch_size, self.num_steps, self.sampling = int(batch_size), int(num_steps), sampling
+        self.corpus, self.held_out = corpus, torch.as_tensor(held_out, dtype=torch.long)  # the default is no tensor
+        self.batch_size, self.num_steps, self.sampling = batch_size, num_steps, sampling
 
     @property
     def carries_state(self):
@@ -83,26 +82,6 @@ class SeqDataLoader:
     def __iter__(self):
         cut = seq_data_iter_sequential if self.sampling == "sequential" else seq_data_iter_random
         return cut(self.corpus, self.batch_size, self.num_steps)
-
-
-def check_windows(num_tokens, batch_size, num_steps, sampling):
-    """Raise ValueError unless one batch of windows can be cut from `num_tokens` training tokens."""
-    if sampling not in ("sequential", "random"):
-        raise ValueError(f'sampling is {sampling!r}; it must be "sequential" or "random"')
-    for name, value in (("batch_size", batch_size), ("num_steps", num_steps)):
-        if not is_whole(value) or value < 1:
-            raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
-    needed = batch_size * num_steps + (1 if sampling == "sequential" else num_steps)
-    if num_tokens < needed:
-        raise ValueError(
-            f"the training text has {num_tokens:,} tokens, but batch_size={batch_size} and num_steps={num_steps} "
-            f"with {sampling} sampling need {needed:,}; use more text, a smaller batch or fewer steps"
-        )
-
-
-def is_whole(value):
-    """Whether `value` is a whole number, of Python or NumPy; True and False are not."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def read_indices(found, kind=None):
@@ -147,16 +126,17 @@ def _account(kind, vocab_size, lost):
     return f"{kind.capitalize()}: a vocabulary of {vocab_size:,}, {lost:.1%} of the text {what}.{warning}"
 
 
+@checked(tokens=KIND)
 def load_corpus_time_machine(max_tokens=-1, corpus="auto", tokens=None):
     """Return the text's first `max_tokens` tokens as a list of indices (-1 or 0: all), and its vocabulary.
 
     In letters both are the same, token for token, as those of the book's function of this name.
     """
-    check_kind(tokens)
     indices, vocab, _ = read_indices(corpora.find(corpus), tokens)
     return (indices if max_tokens <= 0 else indices[:max_tokens]), vocab
 
 
+@checked(tokens=KIND)
 def load_data_time_machine(batch_size, num_steps, sampling="sequential", max_tokens=10_000, corpus="auto", tokens=None):
     """Return an iterable over training batches and the vocabulary; a printed line says which text is in use.
 
@@ -176,9 +156,6 @@ def load_data_time_machine(batch_size, num_steps, sampling="sequential", max_tok
     Raises:
         ValueError, OSError: the text is missing, unreadable or too short; the message gives the numbers.
     """
-    if not is_whole(max_tokens):
-        raise ValueError(f"max_tokens is {max_tokens!r}; it must be a whole number, or -1 for the whole text")
-    check_kind(tokens)
     indices, vocab, line = read_indices(corpora.find(corpus), tokens)
     training, held_out = torch.tensor(indices).tensor_split([len(indices) - len(indices) // HELD_OUT_SHARE])
     training = training if max_tokens < 0 else training[:max_tokens]
@@ -199,9 +176,3 @@ def bits_per_character(perplexity, tokens_per_character):
 def tokens_per_character(tokens, vocab):
     """Return how many tokens (a tensor of indices) there are for each character of the text that they make."""
     return len(tokens) / len(vocab.join(vocab.to_tokens(tokens.tolist())))
-
-
-def check_kind(kind):
-    """Raise ValueError unless `kind` is a kind of tokens, or None."""
-    if kind is not None and kind not in KINDS:
-        raise ValueError(f'tokens is {kind!r}; it must be "letters", "characters" or "words"')

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from course_utils.checks import checked, does_not_fit, explained, layer_fits
+
 
 class RNNModel(nn.Module):
     """A recurrent layer reads one-hot tokens; a linear layer turns each hidden state
@@ -33,3 +35,8 @@ class RNNModel(nn.Module):
         if isinstance(self.rnn, nn.LSTM):
             return torch.zeros(shape, device=device), torch.zeros(shape, device=device)
         return torch.zeros(shape, device=device)
+
+
+RNNModel.__init__ = checked(layer_fits)(RNNModel.__init__)
+RNNModel.begin_state = checked()(RNNModel.begin_state)
+RNNModel.forward = explained(does_not_fit)(RNNModel.forward)

@@ -6,8 +6,19 @@ Dimensions: T time steps (`num_steps`), B batch size, V vocabulary.
 
 import collections
 import re
+from functools import partial
 
 import torch
+
+from course_utils.checks import (
+    checked,
+    explained,
+    not_a_token,
+    not_numbered,
+    row,
+    several,
+    windows_fit,
+)
 
 
 def tokenize(text):
@@ -61,3 +72,14 @@ def seq_data_iter_random(corpus, batch_size, num_steps):
     for batch in starts.split(batch_size):
         positions = batch[:, None] + torch.arange(num_steps)  # (B, T)
         yield corpus[positions], corpus[positions + 1]
+
+
+Vocab.__init__ = checked(tokens=several)(explained(not_a_token)(Vocab.__init__))
+Vocab.__getitem__ = explained(not_a_token)(Vocab.__getitem__)
+Vocab.to_tokens = explained(not_numbered)(Vocab.to_tokens)
+seq_data_iter_sequential = checked(
+    partial(windows_fit, sampling="sequential"), corpus=row()
+)(seq_data_iter_sequential)
+seq_data_iter_random = checked(partial(windows_fit, sampling="random"), corpus=row())(
+    seq_data_iter_random
+)

@@ -3,18 +3,25 @@
 The loop itself is `training.epochs`; this module only consumes what it yields.
 """
 
+import contextlib
+import copy
+import itertools
+import signal
+import threading
 import time
-from contextlib import nullcontext
+from datetime import datetime
 
 from IPython.display import Image, display
 
 from course_utils import plots, training
 from course_utils.checkpoints import Checkpoint
+from course_utils.checks import check_training, checked
 from course_utils.devices import ThreadWatch, describe
 from course_utils.fast import quick_layers
 from course_utils.loaders import bits_per_character, tokens_per_character
 
 SECONDS_BETWEEN_PICTURES = 0.7
+WORSE_THAN_GUESSING = 2  # times the vocabulary's size, which is the perplexity of even guessing
 
 
 class LivePlot:
@@ -37,7 +44,57 @@ class LivePlot:
                 self.handle.update(Image(picture.png() if now else self.curves.quick_png()))
             self.last_drawn = time.perf_counter()
 
+    def finish(self, history, title):
+        """Draw the last picture; an interrupt in here has nothing left to stop."""
+        for _ in range(2):
+            with contextlib.suppress(KeyboardInterrupt):
+                return self.update(history, title, now=True)
 
+
+class OneStop:
+    """A handler of interrupts: the first one raises KeyboardInterrupt, the impatient ones after it do nothing."""
+
+    heard = False
+
+    def __call__(self, *signal_and_frame):
+        if not self.heard:
+            self.heard = True
+            raise KeyboardInterrupt
+
+
+class LastGood:
+    """The weights after the last epoch that was no worse than guessing, for a training that diverges."""
+
+    def __init__(self, net, vocab_size):
+        self.net, self.vocab_size, self.when = net, vocab_size, "before the training"
+        self.weights = copy.deepcopy(net.state_dict())
+
+    def see(self, record):
+        """Keep the weights that an epoch ended with, if it was a good one."""
+        if good(record, self.vocab_size) and sum(weight.detach().sum() for weight in self.net.parameters()).isfinite():
+            self.weights, self.when = copy.deepcopy(self.net.state_dict()), f"epoch {record.epoch}"
+
+    def put_back(self, error, history):
+        """Give the model these weights again; the error gets the records, and says so."""
+        self.net.load_state_dict(self.weights)
+        error.history = history
+        error.add_note(f"The model has the weights of {self.when} again; the records are in the error's `history`.")
+
+
+@contextlib.contextmanager
+def on_interrupt(handler):
+    """Call `handler` when the kernel is interrupted in here; between two cells the kernel would ignore it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@checked()
 def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=None, prefix=None,
           every=10, recipe=None, epochs=training.epochs, fast=True, checkpoint=None):  # fmt: skip
     """Train `net` in place with clipped gradients, showing training and held-out perplexity live.
@@ -64,9 +121,10 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
 
     Raises:
         ValueError: an argument is out of range, or the checkpoint is another run's.
-        FloatingPointError: the loss became infinite or undefined; the learning rate is too large.
+        FloatingPointError: the loss became infinite or undefined; the learning rate is too large. The model gets the
+            weights of its last good epoch back, and the error has the records as its attribute `history`.
     """
-    training.check_training(net, train_iter, vocab, lr, num_epochs, every, recipe)  # before anything is drawn
+    check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix)  # before anything is drawn
     history = [] if history is None else history
     prefix = opening(train_iter, vocab) if prefix is None else prefix
     first, disk = history[-1].epoch + 1 if history else 1, None
@@ -76,26 +134,42 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
         recipe, first, num_epochs = disk.recipe, disk.first, disk.left
     last, rest = first + num_epochs - 1, {"recipe": recipe, "prefix": prefix, "every": every, "first": first}
     run = () if disk and disk.finished else epochs(net, train_iter, vocab, lr, num_epochs, device, **rest)
-    live = LivePlot(counted(train_iter, vocab), last) if plot else None
-    threads, start = ThreadWatch(device), time.perf_counter()
-    try:
-        with quick_layers() if fast else nullcontext():
-            for record in run:
-                history.append(record)
-                if disk:
-                    disk.keep()
-                threads.see(record.tokens_per_second)
-                if live:
-                    live.update(history, progress(record, first, last, time.perf_counter() - start))
-    except KeyboardInterrupt:
-        print(f"Stopped after epoch {history[-1].epoch if history else 0}; the model and its history are kept.")
-    finally:
-        if disk:
-            disk.close()
-        if live:
-            live.update(history, reached(history), now=True)
-    print(summary(history, device) + bits(history, train_iter, vocab))
+    live, kept, ended, stop = None, LastGood(net, len(vocab)), "failed", OneStop()
+    with on_interrupt(stop):
+        try:
+            live = LivePlot(counted(train_iter, vocab), last) if plot else None
+            with quick_layers() if fast else contextlib.nullcontext(), disk or contextlib.nullcontext():
+                for record in follow(run, history, first, last, device, live):
+                    stop.heard = False  # a loop that goes on after an interrupt can be interrupted again
+                    kept.see(record)
+                    if disk:
+                        disk.keep()
+            ended = "diverged" if diverged(history, len(vocab), lr) else "finished"
+        except KeyboardInterrupt:
+            ended = "stopped"
+            print(f"Stopped after epoch {history[-1].epoch if history else 0}; the model and its history are kept.")
+        except FloatingPointError as error:
+            ended = "diverged"
+            kept.put_back(error, history)
+            raise
+        finally:
+            stop.heard = True  # what is left to do is quickly done
+            if live:
+                live.finish(history, closing(ended, history))
+    ends = summary(history, device), bits(history, train_iter, vocab), diverged(history, len(vocab), lr)
+    print(*filter(None, ends), sep="\n")
     return history
+
+
+def follow(run, history, first, last, device, live):
+    """Yield each record once it is in the history; afterwards draw it, and watch the speed."""
+    threads, start = ThreadWatch(device), time.perf_counter()
+    for record in run:
+        history.append(record)
+        yield record
+        threads.see(record.tokens_per_second)
+        if live:
+            live.update(history, progress(record, first, last, time.perf_counter() - start))
 
 
 def opening(train_iter, vocab):
@@ -111,7 +185,7 @@ def progress(record, first, last, seconds):
     """One line: how far the run is and how many seconds are left."""
     done = record.epoch - first + 1
     left = seconds / done * (last - record.epoch)
-    return f"epoch {record.epoch} of {last}, about {left:.0f} s left, {record.tokens_per_second:,.0f} tokens/s"
+    return f"running, epoch {record.epoch} of {last}, about {left:.0f} s left, {record.tokens_per_second:,.0f} tokens/s"
 
 
 def reached(history):
@@ -121,6 +195,11 @@ def reached(history):
     looked = [record for record in history if record.held_out_perplexity is not None]
     unseen = f", {looked[-1].held_out_perplexity:.3g} on held-out text" if looked else ""
     return f"epoch {history[-1].epoch}: perplexity {history[-1].perplexity:.3g} on training text{unseen}"
+
+
+def closing(ended, history):
+    """The last title: how the training ended, and when, so that a page that was closed meanwhile shows what is old."""
+    return f"{ended} {datetime.now():%H:%M}, {reached(history).replace(' perplexity', '')}"  # it stands at the axis
 
 
 def summary(history, device):
@@ -137,7 +216,23 @@ def bits(history, train_iter, vocab):
     if getattr(vocab, "kind", "") != "words" or not looked:
         return ""
     found = bits_per_character(looked[-1], tokens_per_character(train_iter.held_out, vocab))
-    return f"\n{found:.2f} bits per character of held-out text"
+    return f"{found:.2f} bits per character of held-out text"
+
+
+def diverged(history, vocab_size, lr):
+    """One sentence if the training ends with epochs that were worse than guessing, else an empty text."""
+    worse = list(itertools.takewhile(lambda record: not good(record, vocab_size), reversed(history)))
+    if not worse:
+        return ""
+    return (
+        f"The training has diverged: from epoch {worse[-1].epoch} on it is worse than even guessing, of perplexity "
+        f"{vocab_size}; start again with a new model and a learning rate below {lr}."
+    )
+
+
+def good(record, vocab_size):
+    """Whether an epoch was no worse than guessing evenly: a fresh model's is about the vocabulary's size."""
+    return record.perplexity <= WORSE_THAN_GUESSING * vocab_size
 
 
 def counted(train_iter, vocab):

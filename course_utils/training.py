@@ -12,7 +12,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from course_utils.checks import (
+    check_optimizer,
+    check_training,
+    checked,
+    known_tokens,
+    row,
+    same_device,
+    trainable,
+)
 from course_utils.prediction import predict
+from course_utils.reading import reading
 
 
 def detach(state):
@@ -51,16 +61,12 @@ def evaluate(net, tokens, device, row_length=1_000, num_steps=100):
     used = (len(tokens) - 1) // num_rows * num_rows
     X = tokens[:used].reshape(num_rows, -1).to(device)
     Y = tokens[1 : used + 1].reshape(num_rows, -1).to(device)
-    state, total_loss = net.begin_state(device, batch_size=num_rows), 0.0
-    was_training = net.training
-    net.eval()  # dropout, where there is any, is for training only
-    try:
-        windows = zip(X.split(num_steps, dim=1), Y.split(num_steps, dim=1), strict=True)
+    windows = zip(X.split(num_steps, dim=1), Y.split(num_steps, dim=1), strict=True)
+    with reading(net) as net:  # in eval mode: dropout is for training only
+        state, total_loss = net.begin_state(device, batch_size=num_rows), 0.0
         for inputs, labels in windows:
             logits, state = net(inputs, state)
             total_loss += F.cross_entropy(logits, labels.T.flatten(), reduction="sum")
-    finally:
-        net.train(was_training)
     return (total_loss / used).exp().item()
 
 
@@ -96,10 +102,11 @@ def epochs(net, train_iter, vocab, lr, num_epochs, device, *, recipe=None,
            prefix=None, every=10, first=1):  # fmt: skip
     """Yield an `Epoch` after each epoch; in every tenth, the first and the last one,
     look at unseen text too. The recipe is `sgd` unless another one is given."""
-    check_training(net, train_iter, vocab, lr, num_epochs, every, recipe)
     prefix = getattr(vocab, "prefix", "time traveller") if prefix is None else prefix
+    check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix)
     net.to(device)
     optimizer = (recipe or sgd)(net, lr, num_epochs * len(train_iter))
+    check_optimizer(optimizer)
     tokens = len(train_iter) * train_iter.batch_size * train_iter.num_steps
     for epoch in range(first, first + num_epochs):
         start = time.perf_counter()
@@ -123,33 +130,6 @@ def look(net, train_iter, vocab, device, prefix, limit=20_000):
     return perplexity, sample
 
 
-def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe):
-    """Raise ValueError with one clear sentence for anything that cannot be trained."""
-    if not lr > 0:
-        raise ValueError(f"lr is {lr}; the learning rate must be above 0")
-    if num_epochs < 0 or every < 1:
-        raise ValueError(
-            f"num_epochs is {num_epochs} and every is {every}; "
-            "they must be at least 0 and 1"
-        )
-    if not (recipe is None or callable(recipe)):
-        raise ValueError(
-            f"recipe is {recipe!r}; it must be a function such as training.sgd "
-            "or training.one_cycle"
-        )
-    known = getattr(net, "vocab_size", len(vocab))
-    if known != len(vocab):
-        raise ValueError(
-            f"the model knows {known} tokens, the vocabulary has {len(vocab)}; "
-            "build it with len(vocab)"
-        )
-    if not hasattr(train_iter, "carries_state"):
-        raise ValueError(
-            "train_iter does not say whether it carries_state; "
-            "load it with load_data_time_machine"
-        )
-
-
 def check_finite(perplexity, epoch, lr):
     """Raise FloatingPointError when training has blown up."""
     if not math.isfinite(perplexity):
@@ -170,3 +150,8 @@ def baselines(tokens, held_out, vocab_size):
     before = torch.bincount(tokens[:-1], minlength=vocab_size)[held_out[:-1]]
     named = {"unigram": unigram, "bigram": counts / (before + vocab_size)}
     return {name: p.log().mean().neg().exp().item() for name, p in named.items()}
+
+
+train_epoch, epochs = checked(trainable)(train_epoch), checked()(epochs)
+evaluate = checked(same_device, known_tokens)(evaluate)
+baselines = checked(known_tokens, tokens=row(1), held_out=row(2))(baselines)

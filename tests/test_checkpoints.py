@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 
-from course_utils import RNNModel, SeqDataLoader, Vocab, checkpoints, load_run, predict, train, training
+from course_utils import RNNModel, SeqDataLoader, Vocab, checkpoints, load_run, predict, saved_runs, train, training
 from course_utils.loaders import TextVocab, split
 from course_utils.text import tokenize
 
@@ -319,7 +319,7 @@ def foreign(path, kind):
         "text": lambda: b"My diary.\n" * 100,
         "pickle": lambda: b"\x80\x02}q\x00.",
         "other tensors": lambda: safetensors.torch.save({"a": torch.ones(2)}, {"format": "pt"}),
-        "broken details": lambda: safetensors.torch.save({"a": torch.ones(2)}, {checkpoints.ENTRY: '{"model": '}),
+        "broken details": lambda: safetensors.torch.save({"a": torch.ones(2)}, {saved_runs.ENTRY: '{"model": '}),
     }
     path.write_bytes(contents[kind]())
 
@@ -419,7 +419,7 @@ def test_a_new_file_replaces_the_old_one_only_when_it_is_on_the_disk(path, monke
 def test_it_is_written_every_few_seconds_and_at_the_end(path, monkeypatch):
     clock, written = SimpleNamespace(now=100.0), []
     monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    monkeypatch.setattr(checkpoints, "write", lambda path, details, tensors: written.append(len(details["history"])))
+    monkeypatch.setattr(saved_runs, "write", lambda path, details, tensors: written.append(len(details["history"])))
 
     def epochs(*args, **kwargs):
         for epoch in range(1, 15):
@@ -449,6 +449,13 @@ def by_hand(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix, e
         yield training.Epoch(epoch, training.train_epoch(net, train_iter, by_hand, device), 1.0)
 
 
+def loop_with_two(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix, every, first):
+    parts = [torch.optim.SGD(part.parameters(), lr, momentum=0.9) for part in (net.rnn, net.linear)]
+    both = SimpleNamespace(zero_grad=net.zero_grad, step=lambda: [part.step() for part in parts])
+    for epoch in range(first, first + num_epochs):
+        yield training.Epoch(epoch, training.train_epoch(net, train_iter, both, device), 1.0)
+
+
 def loop_with_schedule(net, train_iter, *args, recipe, **kwargs):
     return training.epochs(net, train_iter, *args, recipe=ramp, **kwargs)
 
@@ -456,6 +463,7 @@ def loop_with_schedule(net, train_iter, *args, recipe, **kwargs):
 @pytest.mark.parametrize(("options", "words"), [
     ({"recipe": hidden_schedule}, "keep the schedule in optimizer.schedule"),
     ({"epochs": by_hand}, "no optimizer of torch trains it"),
+    ({"epochs": loop_with_two}, "more than one optimizer trains it"),
     ({"epochs": loop_with_schedule}, "its loop makes the schedule"),
 ])  # fmt: skip
 def test_what_could_not_go_on_exactly_says_so_and_is_refused(path, capsys, options, words):
@@ -496,7 +504,7 @@ def test_a_vocabulary_keeps_its_kind_of_tokens_and_their_order(path, kind):
     vocab.idx_to_token = vocab.idx_to_token[::-1]
     vocab.token_to_idx = {token: idx for idx, token in enumerate(vocab.idx_to_token)}
     net = RNNModel(nn.RNN(len(vocab), 8), len(vocab))
-    checkpoints.write(path, *checkpoints.contents(net, vocab, []))
+    saved_runs.write(path, *saved_runs.contents(net, vocab, []))
     loaded = load_run(path).vocab
     assert type(loaded) is TextVocab
     assert vars(loaded) == vars(vocab)

@@ -30,7 +30,15 @@ def test_an_answer_that_no_longer_fits_is_not_chosen():
     assert Guess("q", "How many?", ["a", "b"]).control.value is None
 
 
-@pytest.mark.parametrize("damage", [b"{", b"[1]", b"\xff\xfe"])
+@pytest.mark.parametrize("remembered", ["3.7", "[1]", "true", "NaN", "null", '"one"', "1e999"])
+def test_an_answer_of_another_kind_is_not_taken(folder, remembered):
+    folder.mkdir()
+    (folder / "guesses.json").write_text(f'{{"q": {remembered}}}')
+    guess = Guess("q", "How many?", (2, 40))
+    assert (guess.answer, guess.control.value) == (None, 2)
+
+
+@pytest.mark.parametrize("damage", [b"{", b"[1]", b"\xff\xfe", b"[" * 100_000])
 def test_a_damaged_file_counts_as_none(folder, damage):
     folder.mkdir()
     (folder / "guesses.json").write_bytes(damage)

@@ -2,14 +2,21 @@
 
 import base64
 import functools
+import io
 import sys
 import threading
 import time
+import traceback
 import types
 
 import pytest
+import torch
+from ipywidgets.widgets.widget import _instances
+from torch import nn
 
 from course_utils import plots
+from course_utils.widgets import faults
+from course_utils.widgets import lab as lab_module
 from course_utils.widgets.lab import FunctionLab, Lab, Latest, choice, int_slider
 
 
@@ -101,7 +108,7 @@ def test_controls_are_attributes_and_stand_above_the_picture_in_columns():
         columns = (1, 1)
 
     lab, wide = Counter(), InColumns()
-    assert lab.children[:-1] == (lab.number, lab.word, lab.errors, lab.picture, lab.presenter)
+    assert lab.children[:-1] == (lab.number, lab.word, lab.errors, lab.picture, lab.printed, lab.presenter)
     assert lab.controls == {"number": lab.number, "word": lab.word}
     assert [column.children for column in wide.children[0].children] == [(wide.number,), (wide.word,)]
     assert wide.children[1:3] == (wide.errors, wide.picture)
@@ -167,6 +174,110 @@ def test_a_control_that_sets_another_leaves_the_last_state():
     lab.number.observe(lambda change: setattr(lab.word, "value", "b" if change["new"] > 5 else "a"), names="value")
     lab.number.value = 6
     assert lab.picture.value == b"6 b at 100"
+
+
+# What a reader's code says
+
+
+def mistaken(size):
+    print(f"size <{size}>")
+    return nn.Linear(2, 2)(torch.zeros(size)) if size > 1 else Drawn(size)
+
+
+def test_an_error_is_a_sentence_with_the_readers_line_and_a_folded_traceback_that_ends_there():
+    opened = FunctionLab(mistaken, size=int_slider("size", 1, 1, 3))
+    with pytest.raises(RuntimeError) as raised:
+        opened.size.value = 3
+    *_, last = traceback.extract_tb(raised.value.__traceback__)
+    assert (last.name, last.filename) == ("mistaken", __file__)
+    sentence, folded = opened.errors.value.split("<details>")
+    assert "RuntimeError: " in sentence
+    assert "of mistaken: return nn.Linear(2, 2)(torch.zeros(size))" in sentence
+    assert "Traceback" in folded
+    assert not any(place in folded for place in ("site-packages", "course_utils/widgets"))
+
+
+def test_what_is_printed_while_drawing_is_shown_until_the_next_picture(capsys, monkeypatch):
+    monkeypatch.setattr(faults, "MOST_PRINTED", 8)
+    opened, out = FunctionLab(mistaken, size=int_slider("size", 1, 1, 3)), sys.stdout
+    assert ">ize &lt;1&gt;\n<" in opened.printed.value  # the latest eight characters, as text
+    assert capsys.readouterr().out == "size <1>\n"
+    with pytest.raises(RuntimeError):
+        opened.size.value = 3
+    assert "&lt;3&gt;" in opened.printed.value
+    opened.function = lambda size: Drawn("silent")
+    opened.update()
+    assert (opened.printed.value, sys.stdout) == ("", out)
+
+
+def test_only_the_drawing_thread_is_listened_to_and_labs_may_end_in_any_order(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", out := io.StringIO())
+    first, second = faults.Prints(), faults.Prints()
+    with first:
+        in_threads(lambda: print("elsewhere"))[0].join()
+        second.__enter__()
+        print("both")
+    print("second")
+    second.__exit__()
+    print("none")
+    assert (first.text, second.text, sys.stdout) == ("both\n", "both\nsecond\n", out)
+    assert out.getvalue() == "elsewhere\nboth\nsecond\nnone\n"
+
+
+def test_a_lab_that_cannot_draw_at_first_is_displayed_with_its_error(monkeypatch):
+    shown = []
+    monkeypatch.setattr(lab_module, "get_ipython", lambda: types.SimpleNamespace())
+    monkeypatch.setattr(lab_module, "display", shown.append)
+    with pytest.raises(ArithmeticError):
+        Counter(13)
+    assert ["ArithmeticError" in each.errors.value for each in shown] == [True]
+
+
+# A cell that is run again
+
+
+class Shell:
+    """In place of IPython's shell with a kernel: runs what a cell does, then what waits for its end."""
+
+    def __init__(self):
+        self.user_ns, self.events, self.kernel, self.waiting, self.count = {}, self, self, [], 0
+
+    def get_parent(self, channel):
+        return self.parent
+
+    def register(self, event, function):
+        assert event == "post_run_cell"
+        self.waiting.append(function)
+
+    def unregister(self, event, function):
+        self.waiting.remove(function)
+
+    def run(self, cell, **names):
+        self.count += 1
+        self.parent = {"metadata": {"cellId": cell} if cell else {}, "header": {"msg_id": self.count}}
+        self.user_ns |= {name: open_lab() for name, open_lab in names.items()}
+        for function in list(self.waiting):
+            function()
+
+
+def test_a_cell_run_again_closes_its_labs_with_all_their_widgets_but_not_those_kept_by_name(monkeypatch):
+    shell = Shell()
+    monkeypatch.setattr(lab_module, "get_ipython", lambda: shell)
+    monkeypatch.setattr(lab_module, "_LABS", {})
+    before = len(_instances)
+    shell.run("a", mine=Counter, _1=Counter)  # two in one cell do not close each other
+    once = len(_instances) - before
+    first = shell.user_ns["mine"]
+    shell.run("b", other=Counter)
+    shell.user_ns["kept"] = shell.user_ns["other"]
+    for _ in range(3):
+        shell.run("a", mine=Counter, _1=Counter)
+    assert (first.comm, shell.user_ns["mine"].comm is None) == (None, False)
+    assert len(_instances) - before == 3 * once // 2
+    shell.run("b", other=Counter)
+    assert shell.user_ns["kept"].comm is not None
+    shell.run(None, mine=Counter)
+    assert len(shell.waiting) == 0
 
 
 # Threads: JupyterLab delivers slider moves in a second one

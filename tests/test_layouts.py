@@ -32,7 +32,7 @@ def test_an_output_depends_on_exactly_these_inputs(layout, B, T):
 
 
 def test_an_unknown_layout_is_refused():
-    with pytest.raises(ValueError, match=r"'sideways'.*transpose, batch_first, none, reshape"):
+    with pytest.raises(ValueError, match=r"'sideways'; it must be .*transpose.*batch_first.*none.*reshape"):
         layouts.dependencies("sideways")
 
 

@@ -129,7 +129,7 @@ def test_sampling_must_be_one_of_two(bad):
 
 @pytest.mark.parametrize("bad", [1e4, None, "10000", True])
 def test_max_tokens_must_be_a_whole_number(bad):
-    with pytest.raises(ValueError, match=r"max_tokens is .*; it must be a whole number, or -1"):
+    with pytest.raises(ValueError, match=r"max_tokens is .*; it must be a whole number of at least -1, or -1"):
         load_data_time_machine(2, 3, max_tokens=bad, corpus="story")
 
 

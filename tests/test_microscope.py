@@ -254,9 +254,9 @@ def test_what_read_returns_wrongly_is_said_in_one_sentence(read, words):
 
 @pytest.mark.parametrize(("b", "t"), [(2, 0), (-1, 0), (0, 5), (0, -1)])
 def test_an_output_that_is_not_there_is_named_and_tokens_must_be_rows(b, t):
-    with pytest.raises(ValueError, match=rf"no output \({b}, {t}\); X has 2 sentences of 5 steps"):
+    with pytest.raises(ValueError, match=rf"no output \({b}, {t}\); X has 2 sentences of 5|is -1; it must be a whole"):
         look(by_hand, b=b, t=t)
-    with pytest.raises(ValueError, match=r"\(6,\); it must be \(B, T\)"):
+    with pytest.raises(ValueError, match=r"\(6,\) .*; it must be a tensor \(B, T\)"):
         focus(by_hand, torch.arange(6), batch(2, 3)[1], "mine", b, t)
 
 
@@ -411,5 +411,6 @@ def test_the_lab_works_without_a_layer_and_with_one_token():
 
 @pytest.mark.parametrize("shape", [(9, 5), (2, 11), (5,), (0, 5), (2, 0)])
 def test_what_is_too_large_to_read_is_refused(shape):
-    with pytest.raises(ValueError, match=r"shape \(.*; the microscope shows .* up to \(8, 10\): take .* X\[:8, :10\]"):
+    too_large = r"the microscope shows .* up to \(8, 10\): take .* X\[:8, :10\]"
+    with pytest.raises(ValueError, match=rf"shape \(.*; ({too_large}|it must be a tensor \(B, T\))"):
         TensorMicroscope(by_hand, torch.zeros(shape).long(), batch(3, 7)[1])

@@ -129,11 +129,17 @@ def torchvision(tmp_path, monkeypatch):
 def test_a_torchvision_that_works_is_used_and_a_broken_one_replaced(code, real, torchvision):
     torchvision(code)
     for _ in range(2):
-        reference._stand_in_for_torchvision()
-        transforms = importlib.import_module("torchvision.transforms")
-        assert sys.modules["torchvision"].transforms is transforms
-        assert hasattr(transforms, "REAL") == real
-        assert importlib.util.find_spec("torchvision") is not None  # other packages ask so whether it is there
+        with reference._torchvision():
+            transforms = importlib.import_module("torchvision.transforms")
+            assert sys.modules["torchvision"].transforms is transforms
+            assert hasattr(transforms, "REAL") == real
+        assert (sys.modules.get("torchvision.transforms") is transforms) == real  # no placeholder stays
+
+
+def test_a_name_of_another_edition_is_said_to_be_one():
+    with pytest.raises(AttributeError, match=r"d2l 0\.17\.0 has no 'TimeMachine': .* newer edition"):
+        _ = d2l.TimeMachine
+    assert not hasattr(d2l, "TimeMachine")
 
 
 def test_display_formats_are_set_in_a_notebook_only(monkeypatch):

@@ -2,6 +2,9 @@
 
 import contextlib
 import itertools
+import math
+import re
+import signal
 import struct
 from itertools import pairwise
 from types import SimpleNamespace
@@ -61,14 +64,14 @@ def record(epoch, **kwargs):
     return Epoch(epoch, 20 / epoch + 1, 1000.0 * epoch, **kwargs)
 
 
-def titles(monkeypatch, at=None):
-    """A list of the titles that are drawn from now on; the picture number `at` is interrupted."""
+def titles(monkeypatch, *interrupted, press=None):
+    """A list of the titles that are drawn from now on; while these pictures are drawn, `press` is called."""
     draw, drawn = plots.TrainingCurves.draw, []
 
     def listen(curves, history, title):
         drawn.append(title)
-        if len(drawn) == at:
-            raise KeyboardInterrupt
+        if len(drawn) in interrupted:
+            press()
         return draw(curves, history, title)
 
     monkeypatch.setattr(plots.TrainingCurves, "draw", listen)
@@ -93,7 +96,10 @@ def test_updates_are_seldom_of_one_size_and_the_last_one_is_not_missed(data, scr
 )
 def test_titles_fit_into_the_picture(history):
     curves = plots.TrainingCurves({"unigram": 17.0}, 20_000)
-    for title in (train_live.reached(history), train_live.progress(record(10_000), 1, 20_000, 98_765.0)):
+    for title in (
+        train_live.closing("finished", history),
+        train_live.progress(record(10_000), 1, 20_000, 98_765.0),
+    ):
         picture = curves.draw(history, title)
         picture.png()
         (label,) = [text for text in picture.findobj(Text) if text.get_text() == title]
@@ -124,9 +130,10 @@ def test_titles_tell_the_progress_and_then_the_result(data, screen, monkeypatch)
     monkeypatch.setattr(train_live, "SECONDS_BETWEEN_PICTURES", 0.75)  # just over when the third record comes
     monkeypatch.setattr(train_live, "ThreadWatch", lambda device: SimpleNamespace(see=watched.append))
     history = act(data, screen, *(record(epoch) for epoch in range(1, 5)))
-    assert drawn == ["getting ready", train_live.progress(record(3), 1, 4, 3 * 0.25), train_live.reached(history)]
+    assert drawn[:2] == ["getting ready", train_live.progress(record(3), 1, 4, 3 * 0.25)]
+    assert re.fullmatch(r"finished \d\d:\d\d, epoch 4: 6 on training text", drawn[2])
     assert watched == [record.tokens_per_second for record in history]
-    assert train_live.progress(record(13), 11, 20, 6.0) == "epoch 13 of 20, about 14 s left, 13,000 tokens/s"
+    assert train_live.progress(record(13), 11, 20, 6.0) == "running, epoch 13 of 20, about 14 s left, 13,000 tokens/s"
 
 
 def test_no_epochs(data, screen, capsys):
@@ -138,14 +145,86 @@ def test_no_epochs(data, screen, capsys):
     assert old == [record(7)]
 
 
-@pytest.mark.parametrize(("done", "drawing"), [(0, False), (3, False), (3, True)])
-def test_an_interruption_keeps_the_records(data, screen, capsys, monkeypatch, done, drawing):
+def stop():
+    """What the kernel's Stop button does."""
+    signal.raise_signal(signal.SIGINT)
+
+
+def fall():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("press", [stop, fall])
+@pytest.mark.parametrize(
+    ("interrupted", "acts", "done"),
+    [
+        ((1,), 4, 0),  # while the plot is set up
+        ((2,), 4, 3),  # in the second picture, which is due after 0.75 s
+        ((2, 3), 4, 3),  # and once more in the last one
+        ((1, 2), 1, 0),
+        ((2,), 1, 1),  # in the last picture alone, when all is done
+    ],
+)
+def test_stop_keeps_the_records_wherever_and_however_often_it_is_pressed(
+    data, screen, capsys, monkeypatch, press, interrupted, acts, done
+):
+    records, before = [record(epoch) for epoch in range(1, acts + 1)], signal.getsignal(signal.SIGINT)
+    drawn = titles(monkeypatch, *interrupted, press=press)
+    assert act(data, screen, *records) == records[:done]
+    printed = capsys.readouterr().out
+    assert ("Stopped after epoch" in printed) == (done < acts)
+    assert printed.endswith(train_live.summary(records[:done], "cpu") + "\n")
+    assert drawn[-1].startswith("finished" if done == acts else "stopped" if done else "getting ready")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("done", [0, 3])
+def test_an_interruption_in_an_epoch_keeps_the_records(data, screen, capsys, done):
     records = [record(epoch) for epoch in range(1, 5)]
-    titles(monkeypatch, at=2 if drawing else None)  # the second picture is due after 0.75 s
-    acts = records if drawing else [*records[:done], KeyboardInterrupt, *records[done:]]
-    assert act(data, screen, *acts) == records[:done]
+    assert act(data, screen, *records[:done], KeyboardInterrupt, *records[done:]) == records[:done]
     assert capsys.readouterr().out.startswith(f"Stopped after epoch {done}; the model and its history are kept.\n")
     assert screen.updates[-1][0] == screen.now
+
+
+@pytest.mark.parametrize("num_good", [0, 2])
+def test_a_training_that_blows_up_leaves_the_last_good_weights_and_the_records(data, screen, num_good):
+    def epochs(net, *args, **kwargs):
+        for number in range(1, 6):
+            with torch.no_grad():
+                net.linear.bias.fill_(number if number < 4 else math.nan)
+            yield Epoch(number, 10.0 if number in (*range(1, num_good + 1), 4) else 1e9, 1.0)  # the 4th only looks good
+        training.check_finite(math.nan, 6, 0.5)
+
+    net = model(data[1])
+    expected = net.linear.bias.detach().clone() if num_good == 0 else torch.full_like(net.linear.bias, num_good)
+    with pytest.raises(FloatingPointError, match="after epoch 6") as raised:
+        train(net, *data, 0.5, 6, "cpu", epochs=epochs)
+    assert torch.equal(net.linear.bias, expected)
+    assert [r.epoch for r in raised.value.history] == [1, 2, 3, 4, 5]
+    assert (f"weights of epoch {num_good} again" if num_good else "weights of before") in raised.value.__notes__[0]
+
+
+def test_a_training_that_ends_worse_than_guessing_says_so(data, screen, capsys, monkeypatch):
+    drawn, size = titles(monkeypatch), len(data[1])
+    bad = [Epoch(epoch, 1e9, 1.0) for epoch in (1, 2, 3)]
+    act(data, screen, *bad, Epoch(4, 1.9 * size, 1.0))  # it has recovered
+    assert "diverged" not in capsys.readouterr().out
+    act(data, screen, Epoch(1, 1.1 * size, 1.0), *bad[1:])
+    assert "has diverged: from epoch 2 on" in capsys.readouterr().out.splitlines()[-1]
+    assert [title.split()[0] for title in drawn if "running" not in title] == [
+        "getting",
+        "finished",
+        "getting",
+        "diverged",
+    ]
+
+
+def test_a_model_that_is_not_finite_is_told_so_before_anything_is_drawn(data, screen):
+    net = model(data[1])
+    torch.nn.init.constant_(net.rnn.bias_hh_l0, math.nan)
+    with pytest.raises(ValueError, match="weights that are not finite"):
+        train(net, *data, 1e-9, 3, "cpu")
+    assert screen.shown == []
 
 
 def test_after_an_interruption_within_an_epoch_model_and_history_go_on(data, screen):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import html
 import itertools
 import signal
 import sys
@@ -15,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import RNNModel, SeqDataLoader, checkpoints, fast, train, training
+from course_utils import RNNModel, SeqDataLoader, fast, saved_runs, train, training
 from course_utils.training import Epoch
 from course_utils.widgets import runs, training_lab
 from course_utils.widgets.training_lab import TrainingLab
@@ -438,6 +439,14 @@ async def test_a_picture_that_is_due_is_drawn_after_its_epoch():
     assert len(lab.drawn_by) == 1 + 2 + lab.num_epochs.value
 
 
+def test_moves_write_one_line_each_and_nothing_else(monkeypatch):
+    lab, written = QuietLab(FakeEpochs()), []
+    monkeypatch.setattr(training_lab, "table", written.append)
+    for call in range(100):
+        lab.num_hiddens.value = 16 + 16 * (call % 30)
+    assert written == []
+
+
 @pytest.mark.parametrize(("seconds", "wait"), [(1.0, 5.0), (0.01, 0.25)])
 def test_drawing_takes_no_more_than_its_share_of_the_time(monkeypatch, seconds, wait):
     lab = QuietLab(FakeEpochs())
@@ -598,6 +607,69 @@ async def test_what_happens_while_drawing_ends_the_run(happens, state):
 
 
 @scenario
+async def test_a_failed_run_says_why_in_the_status_and_in_the_picture():
+    lab = TrainingLab(epochs=FakeEpochs(at=1, happens=broken), corpus="story", device="cpu")
+    assert lab._curves.hint.get_text() == "press Start: the curves grow here"
+    with pytest.raises(ZeroDivisionError):
+        await ran(lab)
+    for shown in (html.unescape(lab.status.value), lab._curves.hint.get_text().replace("\n", " ")):
+        assert "ZeroDivisionError: a student's <mistake> (line" in shown
+        assert 'of broken: raise ZeroDivisionError("a student\'s <mistake>"))' in shown
+    assert "<details>" in lab.errors.value
+    lab.epochs = FakeEpochs()
+    await ran(lab)
+    assert (lab._curves.hint.get_text(), lab.errors.value) == ("", "")
+
+
+@scenario
+async def test_a_run_that_diverges_says_so_and_keeps_its_last_good_weights():
+    def loop(net, *args, **kwargs):
+        for epoch, perplexity in ((1, 20.0), (2, 1e9)):
+            torch.nn.init.constant_(net.linear.bias, epoch)
+            yield Epoch(epoch, perplexity, 1.0)
+        blown_up and training.check_finite(float("nan"), 3, 1)
+
+    for blown_up in (False, True):
+        lab = QuietLab(loop)
+        with pytest.raises(FloatingPointError) if blown_up else contextlib.nullcontext():
+            await ran(lab)
+        assert set(lab.net.linear.bias.tolist()) == {1.0 if blown_up else 2.0}
+        assert ("perplexity is nan after epoch 3" if blown_up else "diverged: from epoch 2") in lab.status.value
+
+
+@scenario
+async def test_a_text_too_short_for_the_controls_is_refused_and_disturbs_nobody(tmp_path, caplog):
+    (tmp_path / "short.txt").write_text("abcd " * 400)
+    other = QuietLab(FakeEpochs(endless=True))
+    short = TrainingLab(epochs=FakeEpochs(), corpus=tmp_path / "short.txt", batch_size=16, device="cpu", prefix="a")
+    short.num_steps.value = 140
+    await begin(other)
+    short.start.click()
+    assert "num_steps=140" in short.errors.value
+    assert "Traceback" not in short.errors.value
+    assert (short.runs, other.active, caplog.text) == ([], True, "")
+    await stopped(other)
+    short.num_steps.value = 35
+    assert (await ran(short)).state == "finished"
+    assert short.errors.value == ""
+
+
+@scenario
+async def test_what_model_and_loop_print_is_shown_with_their_run():
+    class Talking(RNNModel):
+        def __init__(self, *args):
+            super().__init__(*args)
+            print("built")
+
+    lab = QuietLab(fake := FakeEpochs(at=3, happens=lambda: print("third <epoch>")), model=Talking)
+    await ran(lab)
+    assert "built\nthird &lt;epoch&gt;\n" in lab.printed.value
+    fake.at = None
+    await ran(lab)
+    assert "third" not in lab.printed.value
+
+
+@scenario
 async def test_an_interrupt_ends_the_run_and_keeps_what_was_learnt():
     lab = QuietLab(fake := FakeEpochs(endless=True, at=4, happens=interrupt))
     with as_between_two_cells():
@@ -742,7 +814,7 @@ async def test_files_of_other_texts_and_faults_are_one_sentence_in_the_lab(tmp_p
     assert "no run yet" in lab.status.value
     assert not list(tmp_path.iterdir())
     await ran(lab)
-    monkeypatch.setattr(checkpoints, "write_atomically", full_disk)
+    monkeypatch.setattr(saved_runs, "write_atomically", full_disk)
     lab.save.click()
     assert "Not saved in runs: No space left on device." in lab.status.value
     monkeypatch.undo()

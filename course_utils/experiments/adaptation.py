@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from course_utils.checks import checked, each, known_tokens, real, trainable, whole
 from course_utils.experiments.measuring import update
 from course_utils.training import detach, evaluate
 
@@ -29,6 +30,10 @@ class FineTuned:
     elsewhere: float  # on other text
 
 
+RATE = real(lambda number: 0 <= number < 1e38, "a number of at least 0, and finite")
+
+
+@checked(known_tokens, trainable, rates=each(RATE), steps=each(whole()))
 def fine_tune(net, tokens, elsewhere, rates=(0.01, 0.1, 1.0), steps=(1, 10, 100), prefix_length=14, num_prefixes=4,
               following=100):  # fmt: skip
     """Measure what training on a prefix brings, and what it breaks: plain SGD, clipped at 1 as in the book's training.
@@ -40,7 +45,7 @@ def fine_tune(net, tokens, elsewhere, rates=(0.01, 0.1, 1.0), steps=(1, 10, 100)
         A list of `FineTuned`: first the model as it was, then one for each rate and number of steps.
     """
     length, gap = prefix_length + following, len(tokens) // num_prefixes
-    if prefix_length < 2 or gap < length:
+    if gap < length:
         wanted = f"{num_prefixes} prefixes of {prefix_length} and {following} more"
         raise ValueError(f"{len(tokens):,} tokens do not hold {wanted}")
     passages = tokens.to(_device(net)).unfold(0, length, gap)[:num_prefixes]
@@ -77,6 +82,7 @@ class Reading:
     elsewhere: float  # on other text, with the weights as they are in the end
 
 
+@checked(known_tokens, trainable, rates=each(RATE))
 def dynamic_evaluation(net, tokens, elsewhere, rates=(0, 0.003, 0.01, 0.03, 0.1, 0.3, 1), num_steps=20):
     """Measure whether a model gains from training on what it reads (Krause et al. 2018, arXiv 1709.07432).
 
@@ -92,6 +98,7 @@ def dynamic_evaluation(net, tokens, elsewhere, rates=(0, 0.003, 0.01, 0.03, 0.1,
     return records
 
 
+@checked(known_tokens, trainable, lr=RATE)
 def read_and_train(net, tokens, lr, num_steps=20):
     """Read a text once, score each window and then train a copy on it: the copy, and all windows' mean losses before
     and after the step on them."""

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from course_utils.checks import checked, fits_memory, gradients_on, known_tokens, one_of, whole
 from course_utils.experiments.measuring import median_seconds, seeded, update
 from course_utils.loaders import SeqDataLoader
 
@@ -27,8 +28,6 @@ class LayoutModel(nn.Module):
 
     def __init__(self, layout, vocab_size, num_hiddens):
         super().__init__()
-        if layout not in LAYOUTS:
-            raise ValueError(f"layout is {layout!r}; it must be one of {', '.join(LAYOUTS)}")
         self.layout = layout
         self.rnn = nn.RNN(vocab_size, num_hiddens, batch_first=layout == "batch_first")
         self.linear = nn.Linear(num_hiddens, vocab_size)
@@ -42,6 +41,7 @@ class LayoutModel(nn.Module):
         return self.linear(self.rnn(X)[0])
 
 
+@checked(gradients_on, layout=one_of(*LAYOUTS), batch_size=whole(1, 64), num_steps=whole(1, 64))
 def dependencies(layout, batch_size=2, num_steps=5, vocab_size=8, num_hiddens=16, seed=0, device="cpu"):
     """Measure which inputs an output depends on: where its gradient is not exactly 0.
 
@@ -60,6 +60,7 @@ def dependencies(layout, batch_size=2, num_steps=5, vocab_size=8, num_hiddens=16
     return (torch.stack(gradients) != 0).any(dim=-1).reshape(batch_size, num_steps, batch_size, num_steps).cpu()
 
 
+@checked(fits_memory, gradients_on)
 def axis_orders(batch_size=32, num_steps=35, vocab_size=28, num_hiddens=256, repeats=40):
     """Measure what it costs when time is the middle axis: (code, order) -> (strides of the input, seconds a batch).
 
@@ -88,6 +89,7 @@ def _last_state(cell, steps):
     return functools.reduce(lambda hidden, X: cell(X, hidden), steps, None)
 
 
+@checked(known_tokens, gradients_on, layout=one_of(*LAYOUTS))
 def train_layout(layout, tokens, held_out, vocab_size, *, transpose_labels=True, batch_size=32, num_steps=35,
                  num_hiddens=64, updates=200, lr=0.005, seed=0):  # fmt: skip
     """Measure what a mistake with the axes costs: train that way, and read unseen text the same way.

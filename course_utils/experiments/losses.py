@@ -6,10 +6,12 @@ Dimensions: T time steps (`num_steps`), B batch size, V vocabulary.
 import torch
 from torch.nn import functional as F
 
+from course_utils.checks import checked, gradients_on, known_tokens, whole
 from course_utils.experiments.measuring import median_seconds, seeded
 from course_utils.loaders import SeqDataLoader
 
 
+@checked(known_tokens, gradients_on, vocab_size=whole(1, 10_000))
 def loss_ways(tokens, vocab_size, batch_size=32, num_steps=35, repeats=5, seed=0):
     """Measure whether T * B classifications are one: the loss of one batch in four ways, with its time. Cost: 0.5 s.
 

@@ -6,12 +6,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from course_utils.checks import checked, gradients_on
 from course_utils.experiments.measuring import seeded, update
 from course_utils.experiments.telescope import recurrent_layer
 
 NUM_SYMBOLS = NUM_FILLERS = 4
 
 
+@checked(gradients_on)
 def recall(gap, cell="RNN", num_hiddens=64, updates=300, lr=0.001, batch_size=32, seed=0, device="cpu", **weights):
     """Train a model to name a sequence's first symbol, one of four, after `gap` random fillers; return its accuracy.
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from course_utils.checks import checked, known_tokens
 from course_utils.experiments.measuring import seeded
 
 
@@ -50,6 +51,7 @@ class Focus:
     received: Received | None  # None if no recurrent layer was called with a tensor as its first argument
 
 
+@checked(known_tokens)
 def focus(read, X, vocab, layout, b, t):
     """Call a reader's function once and look at one of its outputs: the numbers behind the tensor microscope.
 
@@ -62,8 +64,6 @@ def focus(read, X, vocab, layout, b, t):
         X, vocab: token indices (B, T), a long tensor, and what has a length V and `to_tokens(indices)`.
         b, t: sentence and time of the output; a ValueError if there is none.
     """
-    if X.dim() != 2:
-        raise ValueError(f"X has the shape {tuple(X.shape)}; it must be (B, T), one row of tokens for each sentence")
     if not (0 <= b < len(X) and 0 <= t < X.shape[1]):
         raise ValueError(f"there is no output ({b}, {t}); X has {len(X)} sentences of {X.shape[1]} steps, from 0 on")
     with seeded(0), torch.enable_grad(), _listening() as calls:

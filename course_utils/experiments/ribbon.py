@@ -11,11 +11,8 @@ from typing import NamedTuple
 
 import torch
 
+from course_utils.checks import NoBatch, checked, whole
 from course_utils.experiments.measuring import seeded
-
-
-class NoBatch(ValueError):
-    """The sizes leave no room for a batch: no fault of the cutting function."""
 
 
 class Source(NamedTuple):
@@ -52,20 +49,21 @@ class Ribbon:
         return self.inputs[self.number - 1]
 
 
+@checked(num_tokens=whole(0))
 def corpus_ribbon(cut, num_tokens, batch_size, num_steps, seed=0, number=1):
     """Run a cutting function for one epoch on a text's positions, and return a `Ribbon`; about 1 ms for 300 tokens.
 
     Args:
         cut: called as `cut(positions, batch_size, num_steps)`; yields pairs of tensors X, Y of shape (B, T), as
             `text.seq_data_iter_sequential` and `text.seq_data_iter_random` do.
-        seed: one seed, one epoch; torch's generator is put back afterwards.
+        seed: one seed, one epoch; torch's own generator is left alone.
         number: the batch to look at, from 1; beyond the last one it is the last one.
 
     Raises:
         NoBatch: B and T are too large for the text.
         ValueError: a size or number below 1, or batches that are not what was asked for.
     """
-    _check_sizes(num_tokens, batch_size=batch_size, num_steps=num_steps, number=number)
+    _check_sizes(num_tokens, batch_size, num_steps)
     with seeded(seed):
         batches = list(itertools.islice(_read(cut, num_tokens, batch_size, num_steps), num_tokens + 1))
     _check_number(len(batches), cut, num_tokens, batch_size, num_steps)
@@ -90,11 +88,8 @@ def _sources(batches):
     return [Source("goes on" if row[0] == old[-1] + 1 else "from elsewhere", old[-1]) for old, row in pairs]
 
 
-def _check_sizes(num_tokens, batch_size, num_steps, number):
-    """Raise ValueError for sizes below 1, and `NoBatch` where not even one batch with its labels has room."""
-    for name, value in (("batch_size", batch_size), ("num_steps", num_steps), ("number", number)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}; it must be at least 1")
+def _check_sizes(num_tokens, batch_size, num_steps):
+    """Raise `NoBatch` where not even one batch with its labels has room."""
     needed = batch_size * num_steps + 1
     if num_tokens < needed:
         raise NoBatch(

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from course_utils.checks import checked, gradients_on, kind, known_tokens, long_enough, whole
 from course_utils.experiments.measuring import seeded
 from course_utils.loaders import SeqDataLoader
 from course_utils.models import RNNModel
@@ -39,6 +40,7 @@ class Windows(SeqDataLoader):
         self.carries_state = carries_state
 
 
+@checked(known_tokens, long_enough)
 @torch.no_grad()
 def perplexity_by_position(net, tokens, device, num_steps, rows=2000):
     """Measure the price of a cold start: the perplexity at each position of windows that begin with a state of zeros.
@@ -107,6 +109,10 @@ class ArmRun:
         return self.held_out if self.carries_state else self.held_out_reset
 
 
+layer = kind(lambda value: issubclass(value, nn.RNNBase), "nn.RNN, nn.GRU or nn.LSTM")
+
+
+@checked(known_tokens, gradients_on, layer=layer, num_epochs=whole())
 def train_arm(sampling, carries_state, tokens, held_out, vocab_size, seed=0, device="cpu", **setting):
     """Train a model on windows cut in one way, with the state carried or reset (questions 1 and 7).
 
@@ -118,7 +124,8 @@ def train_arm(sampling, carries_state, tokens, held_out, vocab_size, seed=0, dev
         tokens, held_out: long tensors; tokens needs at least B * T + T, held_out more than T.
         setting: the fields of `Setting`.
     """
-    how = Setting(**setting)
+    how = checked()(Setting)(**setting)
+    long_enough({"tokens": held_out, "num_steps": how.num_steps})
     vocab = Vocab(map(str, range(1, vocab_size)))  # stand-ins: nobody reads the samples
     with seeded(seed):
         net = RNNModel(how.layer(vocab_size, how.num_hiddens), vocab_size)

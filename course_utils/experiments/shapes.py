@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from course_utils.checks import checked, fits_memory
+from course_utils.experiments.measuring import seeded
+
 CELLS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
 
 
@@ -44,10 +47,11 @@ class LayerShapes:
         return f"nn.{self.cell}({', '.join([str(self.vocab_size), str(self.num_hiddens), *more])})"
 
 
+@checked(fits_memory)
 def layer_shapes(model, num_steps, batch_size, vocab_size, num_hiddens, num_layers=1, bidirectional=False, cell="RNN"):
     """Build a layer and a model around it, run them once without gradients, and return a `LayerShapes`.
 
-    The weights are random; afterwards torch's generator is put back, so that looking changes no later result.
+    The weights are random, from a generator of their own, so that looking changes no later result.
 
     Args:
         model: a class called as `model(rnn_layer, vocab_size)`, with `forward(X, state) -> (logits, state)` for tokens
@@ -58,9 +62,7 @@ def layer_shapes(model, num_steps, batch_size, vocab_size, num_hiddens, num_laye
         ValueError: a size below 1, an unknown cell, or a model that never calls its layer.
     """
     sizes = (num_steps, batch_size, vocab_size, num_hiddens, num_layers)
-    if min(sizes) < 1 or cell not in CELLS:
-        raise ValueError(f"sizes {sizes} must all be at least 1, and the cell {cell!r} one of {', '.join(CELLS)}")
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with seeded(0), torch.no_grad():
         layer = CELLS[cell](vocab_size, num_hiddens, num_layers, bidirectional=bidirectional)
         net = model(layer, vocab_size)
         tokens = torch.arange(num_steps * batch_size).reshape(batch_size, -1) % vocab_size

@@ -14,7 +14,8 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from course_utils.prediction import check_prediction, choose, distribution
+from course_utils.checks import check_prediction, checked, kind
+from course_utils.prediction import choose, distribution
 
 
 class Unreadable(ValueError):
@@ -143,6 +144,13 @@ def connectivity(walk, net, device, position, first=0):
     return torch.cat([gradient.flatten(0, -2).norm(dim=1) for gradient in gradients]).tolist()
 
 
+text_or_tokens = kind(
+    lambda value: isinstance(value, str | list | tuple) and all(isinstance(each, str | int) for each in value),
+    "a string, or a list of tokens",
+)
+
+
+@checked(text=text_or_tokens)
 def repeats_every(text):
     """Return the smallest period of the loop in which a text (a string, or tokens) ends, or None if it ends in none.
 

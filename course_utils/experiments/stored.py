@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from course_utils.checks import checked, kind
 from course_utils.corpora import write_atomically
 from course_utils.devices import describe
 
@@ -53,6 +54,10 @@ def write(name, records, provenance, folder=FOLDER):
     write_atomically(Path(folder) / f"{name}.jsonl", text.encode())
 
 
+@checked(
+    name=kind(lambda value: isinstance(value, str) and len(value) < 100, "a table's name"),
+    record=kind(dataclasses.is_dataclass, "a dataclass"),
+)
 def read(name, record, folder=FOLDER):
     """Return the table `name` as a `Table` of records of the dataclass `record`, lists as tuples."""
     path = Path(folder) / f"{name}.jsonl"

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from course_utils.checks import checked, gradients_on
 from course_utils.experiments.measuring import seeded
 from course_utils.experiments.shapes import CELLS
 
@@ -21,6 +22,7 @@ def plain_layer(cell, input_size, num_hiddens, **options):
     return CELLS[cell](input_size, num_hiddens, **options)
 
 
+@checked()
 def recurrent_layer(cell, input_size, num_hiddens, *, scale=1.0, orthogonal=False, identity=False, forget_bias=None,
                     build=plain_layer, seed=0, device="cpu"):  # fmt: skip
     """Build a layer and change its first weights; the same seed gives the same weights on every device.
@@ -36,8 +38,6 @@ def recurrent_layer(cell, input_size, num_hiddens, *, scale=1.0, orthogonal=Fals
     Raises:
         ValueError: an unknown cell, or weights that the cell does not have.
     """
-    if cell not in CELLS:
-        raise ValueError(f'cell is {cell!r}; it must be "RNN", "GRU" or "LSTM"')
     if identity and (cell != "RNN" or orthogonal):
         raise ValueError("identity is for an RNN and takes the place of orthogonal; leave one of them out")
     if forget_bias is not None and cell != "LSTM":
@@ -149,6 +149,7 @@ class Sight:
         return self.expected and fitted_factor(self.expected)
 
 
+@checked(gradients_on)
 def sight(cell="RNN", num_hiddens=64, num_lags=61, draws=5, batch_size=32, seed=0, build=plain_layer, device="cpu",
           **weights):  # fmt: skip
     """Build layers, measure their gradients by lag and return a `Sight`: the lab's plain-function twin.

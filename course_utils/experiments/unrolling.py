@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from course_utils.checks import checked, gradients_on, kind
 from course_utils.experiments.measuring import graph_nodes
 
 
@@ -21,6 +22,11 @@ class UnrolledGraph:
     gradient_shape: tuple
 
 
+full = kind(lambda value: torch.is_tensor(value) and value.dim() and len(value), "a tensor with something in it")
+weight = kind(lambda value: torch.is_tensor(value) and value.requires_grad, "a tensor that requires a gradient")
+
+
+@checked(gradients_on, weight=weight, inputs=full, hidden=full)
 def unrolled_graph(step, weight, inputs, hidden):
     """Call a step once for each time step, and count what autograd notes (question 6). Cost: 0.2 s for T = 1000.
 
@@ -37,5 +43,9 @@ def unrolled_graph(step, weight, inputs, hidden):
     leaves = [node for node in nodes if hasattr(node, "variable")]  # one for each weight tensor
     following = [after for node in nodes for after, _ in node.next_functions]
     uses = sum(getattr(node, "variable", None) is weight for node in following)
+    if not uses:
+        raise ValueError(
+            "weight has no part in what step computes; hand over the one that it multiplies the state with"
+        )
     (gradient,) = torch.autograd.grad(loss, weight)
     return UnrolledGraph(len(inputs), len(nodes), uses, len(leaves), tuple(gradient.shape))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from course_utils.checks import checked, each, flag, gradients_on, known_tokens, whole
 from course_utils.experiments.measuring import seeded
 from course_utils.experiments.sampling import Windows, train_arm
 from course_utils.models import RNNModel
@@ -42,6 +43,7 @@ def expected_accuracy(lag, num_steps, carries_state):
     return 1.0 if carries_state else 1 - lag / (2 * num_steps)
 
 
+@checked(gradients_on)
 def train_echo(lag, num_steps, carries_state=True, frozen=False, updates=200, lr=0.01, outputs=8000, seed=0,
                device="cpu"):  # fmt: skip
     """Measure what a window is for (question 1): train an RNN to repeat the bit that it has seen `lag` steps ago.
@@ -92,6 +94,7 @@ def right_answers(net, bits, device):
     return counts
 
 
+@checked(known_tokens, gradients_on, num_steps=each(whole()), carries_state=each(flag), seeds=each(whole(0)))
 def window_lengths(tokens, held_out, vocab_size, num_steps=(1, 4, 35), carries_state=(True, False),
                    tokens_per_update=1120, seeds=(0,), **options):  # fmt: skip
     """Measure where a longer window stops paying on real text (question 1): held-out perplexity at equal tokens.

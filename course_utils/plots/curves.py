@@ -86,13 +86,16 @@ class RunCurves(TrainingCurves):
         self.ghosts = []
         self.axes.set_position((0.09, 0.14, 0.83, 0.78))  # the labels of the runs stand in the margin on the right
         self.axes.xaxis.get_major_locator().set_params(integer=True)
-        self.hint = self.axes.text(0.5, 0.6, "press Start: the curves grow here", ha="center", color=GREY)
+        self.hint = self.axes.text(0.5, 0.6, "", ha="center", color=GREY, parse_math=False)
         self.hint.set_transform(self.axes.transAxes)
 
-    def draw(self, history, title="", earlier=(), last_epoch=1):
-        """Show the records of `history` over those of earlier runs, pairs (label, history), and return the picture."""
+    def draw(self, history, title="", earlier=(), last_epoch=1, hint=""):
+        """Show the records of `history` over those of earlier runs, pairs (label, history), and return the picture.
+
+        The hint stands in the middle; without one, an empty picture says what to do.
+        """
         super().draw(history, title)
-        self.hint.set_visible(not history and not earlier)
+        self.hint.set_text(hint or ("" if history or earlier else "press Start: the curves grow here"))
         for artist in self.ghosts:
             artist.remove()
         self.ghosts, unseen = [], []

@@ -2,11 +2,23 @@
 
 import html
 import json
+import math
 
 import ipywidgets
 import platformdirs
 
+from course_utils.checks import checked, kind
 from course_utils.corpora import write_atomically
+
+
+def _are_options(options):
+    if isinstance(options, tuple):
+        low, high, step = (*options, 1)[: max(3, len(options))]
+        return -math.inf < low < high < math.inf and step > 0
+    return isinstance(options, list) and options and all(isinstance(answer, str) for answer in options)
+
+
+OPTIONS = kind(_are_options, "a list of answers, or (low, high) or (low, high, step) with low < high and step > 0")
 
 
 class Guess(ipywidgets.VBox):
@@ -25,9 +37,10 @@ class Guess(ipywidgets.VBox):
         answer: the guess: one of the options or a number; None as long as nothing was chosen.
     """
 
+    @checked(options=OPTIONS)
     def __init__(self, key, question, options, unit=""):
         self.key, self.question, self.options, self.unit = key, question, options, unit
-        self.answer, self.status = _remembered().get(key), ipywidgets.HTML()
+        self.answer, self.status = _fitting(_remembered().get(key), options), ipywidgets.HTML()
         self.control = _control(options, self.answer, unit)
         self.control.observe(self._on_change, names="value")
         super().__init__([ipywidgets.HTML(f"<b>{html.escape(question)}</b>"), self.control, self.status])
@@ -49,14 +62,24 @@ class Guess(ipywidgets.VBox):
         return super()._repr_mimebundle_(**kwargs) | {"text/html": text}
 
 
+def _fitting(answer, options):
+    """The remembered answer if it is one to this question; the file may be older, or damaged."""
+    if not isinstance(options, tuple):
+        return answer if answer in options else None
+    number = isinstance(answer, int if _whole(options) else int | float) and options[0] <= answer <= options[1]
+    return answer if number else None
+
+
+def _whole(options):
+    return all(isinstance(number, int) for number in options)
+
+
 def _control(options, answer, unit):
     if not isinstance(options, tuple):
-        value = answer if answer in options else None
-        return ipywidgets.RadioButtons(options=options, value=value, layout={"width": "auto"})
+        return ipywidgets.RadioButtons(options=options, value=answer, layout={"width": "auto"})
     low, high, step = (*options, 1)[:3]
-    whole = all(isinstance(number, int) for number in (low, high, step))
-    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-    value = answer if isinstance(answer, int | float) and low <= answer <= high else low
+    kind = ipywidgets.IntSlider if _whole(options) else ipywidgets.FloatSlider
+    value = low if answer is None else answer
     return kind(value=value, min=low, max=high, step=step, description=unit, layout={"width": "28em"})
 
 
@@ -68,7 +91,7 @@ def _remembered():
     """All guesses so far; a file that is missing or damaged counts as none."""
     try:
         guesses = json.loads(_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, RecursionError, ValueError):
         return {}
     return guesses if isinstance(guesses, dict) else {}
 

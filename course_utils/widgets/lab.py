@@ -2,15 +2,16 @@
 
 import base64
 import contextlib
-import html
 import itertools
 import sys
 import threading
-import traceback
 
 import ipywidgets
+from IPython import get_ipython
+from IPython.display import display
 
-from course_utils.plots import VERMILION
+from course_utils.checks import checked, shown
+from course_utils.widgets.faults import Prints, as_html, explain, shorten
 
 DPI = {False: 100, True: 150}  # of the picture, by the presenter switch
 WIDE = {"style": {"description_width": "8em"}, "layout": {"width": "28em"}}  # of a slider and its label
@@ -40,19 +41,31 @@ class Lab(ipywidgets.VBox):
     refusals = ()
 
     def __init__(self, controls):
+        __tracebackhide__ = True  # of an error in the reader's code, IPython shows her cell and her code
         self._lock = threading.RLock()  # JupyterLab delivers slider moves in a second thread while a cell runs
         self.picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start", "max_width": "100%"})
-        self.errors = ipywidgets.HTML()
+        self.errors, self.printed = ipywidgets.HTML(), ipywidgets.HTML()
         self.presenter = ipywidgets.Checkbox(False, description="presenter: larger type", indent=False)
         self.presenter.observe(self._on_presenter, names="value")
         self.controls = controls
         for name, control in controls.items():
+            if hasattr(self, name):
+                raise ValueError(f"a control is named {name!r}, as something of every lab is; give it another name")
+            if not (hasattr(control, "value") and hasattr(control, "observe")):
+                raise ValueError(f"{name} is {shown(control)}; it must be a widget with a value, such as int_slider()")
+        for name, control in controls.items():
             setattr(self, name, control)
             control.observe(self._on_change, names="value")
         style = ipywidgets.HTML(LARGE_TYPE, layout={"display": "none"})
-        super().__init__([*self.arrange(), self.picture, *self.below(), self.presenter, style])
+        super().__init__([*self.arrange(), self.picture, self.printed, *self.below(), self.presenter, style])
         self.add_class("course-lab")
-        self.update()
+        close_those_before(self)
+        try:
+            self.update()
+        except Exception:
+            if get_ipython():  # the cell ends here, and would show no lab with the error in it
+                display(self)
+            raise
 
     def arrange(self):
         """Return the widgets above the picture: the controls in columns, and the place for an error."""
@@ -74,23 +87,22 @@ class Lab(ipywidgets.VBox):
         with self._lock, self.guard():
             if self._stale:
                 self._stale = False  # before the controls are read: a change from here on asks for one more picture
+                self.printed.value = ""
                 self.picture.value = self.draw().png(DPI[self.presenter.value])
                 self.errors.value = ""
 
-    @contextlib.contextmanager
     def guard(self):
         """Inside, an error is shown in the lab before it goes on its way; one of `refusals` ends here."""
-        try:
-            yield
-        except BaseException as error:  # an interrupt too: the picture is not that of the controls
-            refused = isinstance(error, self.refusals) and self.picture.value
-            self.show_error(str(error) if refused else "".join(traceback.format_exception(error)))
-            if not refused:
-                raise
+        return Guard(self)
 
-    def show_error(self, text):
-        """Write in the place for an error; the next good update wipes it away."""
-        self.errors.value = f"<pre style='color: {VERMILION}; white-space: pre-wrap'>{html.escape(text)}</pre>"
+    def show_error(self, sentence, more=""):
+        """Write in the place for an error, what is more about it folded; the next good update wipes it away."""
+        self.errors.value = as_html(sentence, more)
+
+    def close(self):
+        """Close the lab with every widget that it is made of: controls, layouts and styles too."""
+        for part in parts(self) if self.comm is not None else []:
+            super(Lab, part).close() if part is self else part.close()
 
     def _on_change(self, change):
         self.update()
@@ -106,10 +118,72 @@ class Lab(ipywidgets.VBox):
         return bundle
 
 
+class Guard(contextlib.ContextDecorator):
+    """The context of `Lab.guard`; what the code inside prints is shown in the lab too."""
+
+    def __init__(self, lab):
+        self.lab = lab
+
+    def __enter__(self):
+        self.prints = Prints().__enter__()
+
+    def __exit__(self, kind, error, frames):
+        self.prints.__exit__()
+        if self.prints.text:
+            self.lab.printed.value = self.prints.as_html()
+        if error is None:
+            return False
+        refused = isinstance(error, self.lab.refusals) and bool(self.lab.picture.value)
+        if refused:
+            self.lab.show_error(str(error))
+        else:  # an interrupt too: the picture is not that of the controls
+            shorten(error)
+            self.lab.show_error(*explain(error))
+        return refused
+
+
+def parts(widget, found=()):
+    """Return a widget with all widgets that it is made of, each one once."""
+    found = [*found, widget]
+    for name in widget.keys:
+        value = getattr(widget, name)
+        for part in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(part, ipywidgets.Widget) and part not in found:
+                found = parts(part, found)
+    return found
+
+
+def close_those_before(lab):
+    """Once this cell has ended, close the labs of its last run, unless the reader keeps them under a name."""
+    shell = get_ipython()
+    request = shell.kernel.get_parent("shell") if hasattr(shell, "kernel") else {}
+    cell, run = request.get("metadata", {}).get("cellId"), request.get("header", {}).get("msg_id")
+    if cell is None:  # no notebook, or one that names no cells
+        return
+    before, labs = _LABS.pop(cell, (run, []))
+    _LABS[cell] = run, [lab] if before != run else [*labs, lab]
+    if before == run or not labs:
+        return
+
+    def close(*_):
+        shell.events.unregister("post_run_cell", close)
+        kept = [value for name, value in shell.user_ns.items() if not name.startswith("_")]
+        for old in labs:
+            if not any(value is old for value in kept):
+                old.close()
+
+    shell.events.register("post_run_cell", close)
+
+
+_LABS = {}  # cell -> (its latest run, the labs that were opened in it)
+
+
 class FunctionLab(Lab):
     """A lab around one function of the reader's, which takes the controls' values by name and returns a picture."""
 
+    @checked()
     def __init__(self, function, **controls):
+        __tracebackhide__ = True
         self.function = Latest(function)
         super().__init__(controls)
 

@@ -1,6 +1,7 @@
 """The tensor microscope: choose one output, see which inputs it depends on and what the layer really received."""
 
 from course_utils import plots
+from course_utils.checks import checked, known_tokens
 from course_utils.experiments.layouts import LAYOUTS
 from course_utils.experiments.microscope import focus
 from course_utils.widgets.lab import Lab, Latest, choice, int_slider
@@ -22,8 +23,10 @@ class TensorMicroscope(Lab):
 
     columns = (1, 2)
 
+    @checked(known_tokens)
     def __init__(self, read, X, vocab):
-        if X.dim() != 2 or not all(1 <= size <= most for size, most in zip(X.shape, MOST, strict=True)):
+        __tracebackhide__ = True
+        if not all(size <= most for size, most in zip(X.shape, MOST, strict=True)):
             raise ValueError(
                 f"X has the shape {tuple(X.shape)}; the microscope shows (B, T) up to {MOST}: take a part of it, as "
                 f"X[:{MOST[0]}, :{MOST[1]}]"

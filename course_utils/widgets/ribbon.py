@@ -3,6 +3,7 @@
 import threading
 
 from course_utils import plots
+from course_utils.checks import checked, functions
 from course_utils.experiments.ribbon import NoBatch, corpus_ribbon
 from course_utils.widgets.lab import Lab, Latest, choice, int_slider
 
@@ -23,7 +24,9 @@ class CorpusRibbon(Lab):
     columns = (3, 2)
     refusals = (NoBatch,)
 
+    @checked(cuts=functions)
     def __init__(self, cuts, characters, batch_size=4, num_steps=9):
+        __tracebackhide__ = True
         self.cuts = {name: Latest(cut) for name, cut in cuts.items()}
         self.characters, self._moving = characters, None
         super().__init__(

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from course_utils import checkpoints, plots
+from course_utils import plots, saved_runs
+from course_utils.widgets.faults import Prints
 
 
 @dataclass(eq=False)
@@ -23,8 +24,11 @@ class Run:
     history: list = field(default_factory=list)  # `training.Epoch` records
     state: str = "training"  # or "paused", "finished", "stopped", "interrupted", "failed"
     seconds: float = 0.0  # spent, pauses left out
-    error: str = ""  # the traceback of a failed run
-    file: Path | None = None  # where it is kept
+    file: Path | None = None  # where it is kept on disk
+    error: str = ""  # why it failed, in one sentence
+    traceback: str = ""
+    kept: object = None  # `train_live.LastGood`, for a run that diverges
+    prints: Prints = field(default_factory=Prints)  # what the model, the loop and the recipe print
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -41,22 +45,22 @@ class Run:
 def save(run, folder, text, vocab):
     """Write a run as a new file of the folder, and only once; files that are there stay as they are."""
     if run.file is None:
-        details, tensors = checkpoints.contents(run.net, vocab, run.history)
-        details["run"] = {"trained by": "a lab"} | checkpoints.text_facts(text, vocab)
+        details, tensors = saved_runs.contents(run.net, vocab, run.history)
+        details["run"] = {"trained by": "a lab"} | saved_runs.text_facts(text, vocab)
         details["lab"] = {"settings": run.settings, "state": run.state, "seconds": run.seconds}
         names = (folder / f"run-{number:03}.safetensors" for number in itertools.count(1))
         path = next(name for name in names if not name.exists())
-        checkpoints.write(path, details, tensors)
+        saved_runs.write(path, details, tensors)
         run.file = path
 
 
 def load(path, number, text, vocab, model):
     """Return the run that `save` wrote, its model built by `model(settings)`; ValueError if it is another text's."""
-    details, tensors = checkpoints.read(path)
-    checkpoints.check(path, details["run"], {"trained by": "a lab"} | checkpoints.text_facts(text, vocab))
+    details, tensors = saved_runs.read(path)
+    saved_runs.check(path, details["run"], {"trained by": "a lab"} | saved_runs.text_facts(text, vocab))
     with torch.random.fork_rng(devices=[]):  # the page is opened as if nobody had drawn a random number
         net = model(details["lab"]["settings"])
-    net, _, history = checkpoints.restored(path, details, tensors, net)
+    net, _, history = saved_runs.restored(path, details, tensors, net)
     return Run(number, net=net, history=history, file=path, **details["lab"])
 
 

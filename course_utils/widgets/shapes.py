@@ -3,6 +3,7 @@
 import ipywidgets
 
 from course_utils import plots
+from course_utils.checks import checked
 from course_utils.experiments.shapes import CELLS, layer_shapes
 from course_utils.models import RNNModel
 from course_utils.widgets.lab import Lab, Latest, choice, int_slider
@@ -20,7 +21,9 @@ class ShapeExplorer(Lab):
 
     columns = (4, 3)  # the sizes of the data, those of the layer
 
+    @checked()
     def __init__(self, model=RNNModel):
+        __tracebackhide__ = True
         self.model = Latest(model)
         super().__init__(
             {

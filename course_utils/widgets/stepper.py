@@ -6,6 +6,7 @@ import ipywidgets
 import torch
 
 from course_utils import plots, prediction
+from course_utils.checks import checked, same_device
 from course_utils.experiments import stepper
 from course_utils.widgets.lab import WIDE, Lab, Latest, int_slider
 
@@ -36,8 +37,10 @@ class PredictionStepper(Lab):
     columns = (3, 2)
     refusals = (stepper.Unreadable,)
 
+    @checked(same_device)
     def __init__(self, net, vocab, device, prefix=None, choose=prediction.choose,
                  distribution=prediction.distribution):  # fmt: skip
+        __tracebackhide__ = True
         self.net, self.vocab, self.device = net, vocab, device
         self.choose, self.distribution = Latest(choose), Latest(distribution)
         self.walk = self.snapshot = self._started_with = None

@@ -3,6 +3,7 @@
 import ipywidgets
 
 from course_utils import plots
+from course_utils.checks import checked
 from course_utils.experiments.shapes import CELLS
 from course_utils.experiments.telescope import plain_layer, sight
 from course_utils.widgets.lab import Lab, Latest, choice, int_slider
@@ -20,7 +21,9 @@ class GradientTelescope(Lab):
 
     columns = (4, 3)
 
+    @checked()
     def __init__(self, build=plain_layer):
+        __tracebackhide__ = True
         self.build = Latest(build)
         super().__init__(
             {

@@ -10,9 +10,8 @@ import contextlib
 import functools
 import html
 import signal
-import threading
+import textwrap
 import time
-import traceback
 import weakref
 from pathlib import Path
 
@@ -20,12 +19,14 @@ import ipywidgets
 import torch
 
 from course_utils import plots, training
+from course_utils.checks import RULES, NoBatch, checked, kind, optional
 from course_utils.devices import ThreadWatch, try_gpu
 from course_utils.experiments.shapes import CELLS
 from course_utils.fast import quick_layers
-from course_utils.loaders import SeqDataLoader, load_data_time_machine
+from course_utils.loaders import KIND, SeqDataLoader, load_data_time_machine
 from course_utils.models import RNNModel
-from course_utils.train_live import counted
+from course_utils.train_live import LastGood, counted, diverged, on_interrupt
+from course_utils.widgets.faults import Prints, explain, shorten
 from course_utils.widgets.lab import Lab, Latest, choice, int_slider
 from course_utils.widgets.runs import Run, load, samples, save, table
 from course_utils.widgets.slices import Slices
@@ -37,6 +38,13 @@ DRAWING_SHARE = 0.2  # of the time, at most; the rest is for training
 SECONDS_OF_A_SLICE = 0.1  # a longer epoch is left in the middle
 SECONDS_FOR_THE_PAGE = 0.005  # after every slice, so that the loop hears of a button
 NUM_GHOSTS = 4
+
+
+def _are_recipes(named):
+    return named and all(callable(recipe) and RULES["lr"]("lr", rate) for recipe, rate in named.values())
+
+
+RECIPES_RULE = kind(_are_recipes, "a dictionary, name -> (recipe, its lr)")
 
 
 class TrainingLab(Lab):
@@ -62,8 +70,10 @@ class TrainingLab(Lab):
     """
 
     columns = (4, 3)
+    refusals = (NoBatch,)
     _turn = None  # weak reference to the lab that may train
 
+    @checked(recipes=RECIPES_RULE, device=optional(RULES["device"]), tokens=KIND)
     def __init__(self, model=RNNModel, epochs=training.epochs, *, recipes=RECIPES, corpus="auto", batch_size=32,
                  max_tokens=10_000, tokens=None, prefix=None, seed=0, device=None, folder=None):  # fmt: skip
         self.model, self.epochs, self.seed = Latest(model), Latest(epochs), seed
@@ -125,8 +135,8 @@ class TrainingLab(Lab):
         self._loop = _running_loop()
         if self._loop is None:
             raise RuntimeError("the training lab needs a notebook; in a script call course_utils.train")
-        self._take_turn()
         run, train_iter = self._new_run()
+        self._take_turn()
         self._note = ""
         self.runs.append(run)
         self._threads = ThreadWatch(self.device)
@@ -140,7 +150,9 @@ class TrainingLab(Lab):
         cut = settings["num_steps"], settings["sampling"]
         train_iter = SeqDataLoader(text.corpus, text.batch_size, *cut, held_out=text.held_out)
         torch.manual_seed(self.seed)
-        return Run(len(self.runs) + 1, settings, self._new_net(settings)), train_iter
+        with Prints() as prints:
+            net = self._new_net(settings)
+        return Run(len(self.runs) + 1, settings, net, prints=prints), train_iter
 
     def _new_net(self, settings):
         return self.model(CELLS[settings["cell"]](len(self.vocab), settings["num_hiddens"]), len(self.vocab))
@@ -149,6 +161,7 @@ class TrainingLab(Lab):
         """Consume the epochs one by one; whoever changes `run.state` decides whether there is a next one."""
         chosen, (recipe, _) = run.settings, self.recipes[run.settings["recipe"]]
         try:
+            run.kept = LastGood(run.net, len(self.vocab))
             records = self.epochs(run.net, train_iter, self.vocab, chosen["lr"], chosen["num_epochs"], self.device,
                                   recipe=recipe.now(), prefix=self.prefix)  # fmt: skip
             while run.active:
@@ -160,7 +173,10 @@ class TrainingLab(Lab):
         except KeyboardInterrupt:
             run.state = "interrupted"
         except Exception as error:
-            run.state, run.error = "failed", traceback.format_exc()
+            if isinstance(error, FloatingPointError):
+                run.kept.put_back(error, run.history)
+            shorten(error)
+            run.state, (run.error, run.traceback) = "failed", explain(error)
             self._loop.call_exception_handler({"message": f"Task exception in {run}", "exception": error})
             raise
         finally:
@@ -174,7 +190,7 @@ class TrainingLab(Lab):
             while run.active and not epoch.ended:
                 start = time.perf_counter()
                 # KeyboardInterrupt, even in a student's endless loop; and quick layers for the training alone
-                with _on_interrupt(signal.default_int_handler), quick_layers():
+                with on_interrupt(signal.default_int_handler), run.prints, quick_layers():
                     epoch.go_on()
                 if epoch.ended:
                     self._take(run, epoch.result)
@@ -190,9 +206,10 @@ class TrainingLab(Lab):
             run.state = "finished"
             return
         run.history.append(record)
+        run.kept.see(record)
         self._threads.see(record.tokens_per_second)
         if time.perf_counter() >= self._next_picture:
-            with _on_interrupt(self._interrupted):  # not in the middle of a picture
+            with on_interrupt(self._interrupted):  # not in the middle of a picture
                 self._redraw()
 
     def _interrupted(self, *signal_and_frame):
@@ -276,7 +293,9 @@ class TrainingLab(Lab):
         *earlier, latest = self.runs or [None]
         ghosts = [(f"run {run.number}", list(run.history)) for run in earlier[-NUM_GHOSTS:]]
         last_epoch = max([run.settings["num_epochs"] for run in self.runs], default=self.num_epochs.value)
-        return self._curves.draw(list(self.history), str(latest) if latest else "no run yet", ghosts, last_epoch)
+        hint = textwrap.fill(latest.error, 70) if latest else ""
+        title = str(latest) if latest else "no run yet"
+        return self._curves.draw(list(self.history), title, ghosts, last_epoch, hint)
 
     def _redraw(self):
         self._redraw_waits = False
@@ -288,13 +307,18 @@ class TrainingLab(Lab):
 
     def _write(self):
         """Write the texts and label the buttons anew; the picture stays."""
-        self.status.value = f"<b>{html.escape(self._what_happens())}</b> {html.escape(self._what_waits() + self._note)}"
+        self._say()
         self.sample.value, self.table.value = samples(self.history), table(self.runs)
         self.start.disabled = self.active
         self.pause.disabled = self.stop.disabled = not self.active
         self.pause.description = "Resume" if self.active and self.runs[-1].state == "paused" else "Pause"
+        self.printed.value = self.runs[-1].prints.as_html() if self.runs else ""
         if self.runs and self.runs[-1].error:
-            self.show_error(self.runs[-1].error)
+            self.show_error(self.runs[-1].error, self.runs[-1].traceback)
+
+    def _say(self):
+        """Write the line that says what is going on."""
+        self.status.value = f"<b>{html.escape(self._what_happens())}</b> {html.escape(self._what_waits() + self._note)}"
 
     def _what_happens(self):
         if not self.runs:
@@ -304,7 +328,8 @@ class TrainingLab(Lab):
         if done and run.active:
             left = run.seconds / done * (run.settings["num_epochs"] - done)
             text += f", {self.history[-1].tokens_per_second:,.0f} tokens/s, about {left:.0f} s left"
-        return text + "."
+        why = run.error or diverged(self.history, len(self.vocab), run.settings["lr"])
+        return f"{text}. {why}".strip()
 
     def _what_waits(self):
         """Name the controls that were moved while a run is going on."""
@@ -316,7 +341,7 @@ class TrainingLab(Lab):
         return {name: control.value for name, control in self.controls.items()}
 
     def _on_change(self, change):
-        self._do(self._write)
+        self._do(self._say)  # a fast drag brings hundreds: all else stays as it is
 
     def _on_recipe(self, change):
         self.lr.value = self.recipes[change["new"]][1]
@@ -346,16 +371,3 @@ def _controls(rates):
 def _running_loop():
     with contextlib.suppress(RuntimeError):  # None without one
         return asyncio.get_running_loop()
-
-
-@contextlib.contextmanager
-def _on_interrupt(handler):
-    """Call `handler` when the kernel is interrupted in here; between two cells the kernel would ignore it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

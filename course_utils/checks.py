@@ -1,0 +1,480 @@
+"""One sentence for what cannot be done, before anything is done: the value, its limit, and what to do.
+
+A name means one thing in the whole package, and so each name of an argument has one rule, in `RULES`. `checked` holds
+a function to the rules of its arguments' names; what several arguments must have in common follows after it.
+
+Whole numbers may be Python's, NumPy's or a tensor's; a float is none, even 2.0, and True is no number.
+"""
+
+import functools
+import inspect
+import operator
+import os
+import reprlib
+from pathlib import Path
+
+import torch
+from torch import nn
+
+
+class NoBatch(ValueError):
+    """The sizes leave no room for a batch: nothing is wrong but the sizes, or the text is too short."""
+
+
+def checked(*together, **own):
+    """Hold the function below to the rules: each argument to that of its name, or to the one under its name in `own`.
+
+    Numbers are handed over as plain ones of Python, so that none overflows; all else as it came. Each of `together` is
+    then called with the arguments, name -> value, defaults included.
+    """
+
+    def hold(function):
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            given = _bound(function, signature, args, kwargs)
+            _hold_to(RULES | own, given.arguments)
+            everything = inspect.BoundArguments(signature, given.arguments.copy())
+            everything.apply_defaults()
+            for check in together:
+                check(everything.arguments)
+            return function(*given.args, **given.kwargs)
+
+        return call
+
+    return hold
+
+
+def _bound(function, signature, args, kwargs):
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError as error:
+        words = ", ".join(name for name in signature.parameters if name != "self")
+        raise TypeError(f"{function.__qualname__}: {error}; its arguments are {words}") from None
+
+
+def _hold_to(rules, arguments):
+    for name, value in arguments.items():
+        if name in rules:
+            arguments[name] = rules[name](name, value)
+        elif name in ("options", "setting", "weights"):  # more arguments by name
+            _hold_to(rules, value)
+
+
+def explained(sentence):
+    """Ask `sentence(*args)` why the function below has failed, and raise it as a ValueError unless it is None.
+
+    For what changes nothing and is called too often to be looked at each time.
+    """
+
+    def hold(function):
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            try:
+                return function(*args, **kwargs)
+            except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+                given = _bound(function, signature, args, kwargs)
+                reason = sentence(*given.args, **given.kwargs)
+                if reason is None:
+                    raise
+            raise ValueError(reason)
+
+        return call
+
+    return hold
+
+
+def refuse(name, value, limit):
+    raise ValueError(f"{name} is {shown(value)}; it must be {limit}")
+
+
+def shown(value):
+    """A value in a few words, on one line."""
+    if callable(value) and hasattr(value, "__name__"):
+        return f"the {'class' if isinstance(value, type) else 'function'} {value.__name__}"
+    if isinstance(value, torch.Tensor) and value.dim():
+        return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "a number of more than 30 digits"
+    if type(value).__module__ in ("builtins", "numpy", "torch") or isinstance(value, Path):
+        return " ".join(reprlib.repr(value).split())
+    return f"a {type(value).__name__}"
+
+
+# Rules: called with the name and the value, they return the value or raise
+
+
+def whole(least=1, most=2**31 - 1, also=""):
+    """A whole number in these limits, handed on as an int; `also`: what else would do, in words."""
+
+    def rule(name, value):
+        number = None if _no_number(value) else _converted(operator.index, value)
+        if number is None or number < least:
+            refuse(name, value, f"a whole number of at least {least}{also}")
+        if number > most:
+            refuse(name, value, f"at most {most:,}{also}")
+        return number
+
+    return rule
+
+
+def real(fits, limit):
+    """A number that `fits`, handed on as a float unless it is an int; `limit` says in words which ones do."""
+
+    def rule(name, value):
+        number = None if _no_number(value) else _converted(float, value)
+        if number is None or not fits(number):
+            refuse(name, value, limit)
+        return value if isinstance(value, int) else number
+
+    return rule
+
+
+def _no_number(value):
+    """True, False and texts can be converted, but are none."""
+    return isinstance(value, bool | str | bytes) or getattr(value, "dtype", None) in (bool, torch.bool)
+
+
+def _converted(convert, value):
+    try:
+        return convert(value)
+    except (ArithmeticError, AttributeError, OSError, RuntimeError, TypeError, ValueError):
+        return None
+
+
+def optional(rule):
+    return lambda name, value: None if value is None else rule(name, value)
+
+
+def each(rule):
+    """A list or tuple, each of whose values follows the rule."""
+
+    def rule_of_all(name, values):
+        if not isinstance(values, list | tuple | range) or not values:
+            refuse(name, values, "a list or tuple, with something in it")
+        return tuple(rule(f"each of {name}", value) for value in values)
+
+    return rule_of_all
+
+
+def one_of(*names):
+    def rule(name, value):
+        if not (isinstance(value, str) and value in names):
+            refuse(name, value, ", ".join(f'"{each}"' for each in names[:-1]) + f' or "{names[-1]}"')
+        return value
+
+    return rule
+
+
+def kind(fits, limit):
+    """A value that `fits`; `limit` says in words what does."""
+
+    def rule(name, value):
+        if not _converted(fits, value):
+            refuse(name, value, limit)
+        return value
+
+    return rule
+
+
+def device(name, value):
+    """What torch.device takes, if this machine has it."""
+    found = None if isinstance(value, bool) else _converted(torch.device, value)
+    if found is None or found.type not in ("cpu", "cuda", "mps"):
+        refuse(name, value, '"cpu", "cuda" or "mps", or what try_gpu() returned')
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        refuse(name, value, f'another one, as torch finds {torch.cuda.device_count()} NVIDIA GPUs here, such as "cpu"')
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        refuse(name, value, 'another one, as this machine has no GPU of Apple\'s, such as "cpu"')
+    return value
+
+
+def row(least=0):
+    """A row of at least so many tokens, handed on as a long tensor."""
+
+    def rule(name, value):
+        if isinstance(value, list | tuple | range) and not len(value):
+            value = torch.zeros(0, dtype=torch.long)
+        numbers = isinstance(value, list | tuple | range) or hasattr(value, "__array__")  # nothing that never ends
+        found = _converted(torch.as_tensor, value) if numbers else None
+        if found is None or found.dim() != 1 or found.is_floating_point() or found.is_complex() or found.is_meta:
+            refuse(name, value, "one row of tokens: a tensor, or a list, of whole numbers")
+        if len(found) < least:
+            raise ValueError(f"{name} has {len(found)} tokens; it must have at least {least}, so use more text")
+        if found.dtype == torch.bool or (len(found) and found.min() < 0):
+            refuse(name, value, "a row of tokens, which are whole numbers from 0 on")
+        return found.long()
+
+    return rule
+
+
+def window(name, value):
+    """Tokens (B, T), neither of them 0."""
+    good = isinstance(value, torch.Tensor) and value.dim() == 2 and value.numel() and not value.is_meta
+    if not good or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool or value.min() < 0:
+        refuse(name, value, "a tensor (B, T) of whole numbers from 0 on, one row of tokens for each sentence")
+    return value.long()
+
+
+def scores(name, value):
+    """Scores (V) to choose by; -inf rules a token out, nan comes from a model that is ruined."""
+    good = isinstance(value, torch.Tensor) and value.dim() == 1 and value.is_floating_point() and not value.is_meta
+    if not (good and len(value)):
+        refuse(name, value, "a tensor (V) of floats, one score for each token")
+    if value.isnan().any() or value.max().isinf():
+        raise ValueError(f"{name} has values that are no finite numbers; the model is ruined, so train a new one")
+    return value
+
+
+def source(name, value):
+    """Where a text comes from: a word that `corpora.find` knows, or a path that this system can read."""
+    is_path = isinstance(value, str | os.PathLike)
+    if not is_path or _converted(lambda path: Path(path).expanduser().is_file(), value) is None:
+        refuse(name, value, '"auto", "time_machine", "story" or the path of a .txt file')
+    return value
+
+
+def model(name, value):
+    """A module with `begin_state`; one with the course's own `forward` needs weights of its precision."""
+    if not (isinstance(value, nn.Module) and callable(getattr(value, "begin_state", None))):
+        limit = "a model with forward(X, state) and begin_state(device, batch_size), as RNNModel(nn.RNN(V, H), V)"
+        refuse(name, value, limit)
+    if any(weight.is_meta for weight in value.parameters()):
+        raise ValueError(f'{name} has weights on the device "meta", which holds no numbers; build it on "cpu"')
+    if _is_the_courses(value):
+        layer_fits({"self": value, "rnn_layer": value.rnn, "vocab_size": value.vocab_size})
+        if wrong := _wrong_precision(value):
+            raise ValueError(wrong)
+    return value
+
+
+def _is_the_courses(net):
+    return type(net).forward.__module__ == "course_utils.models"  # not so where a subclass has a forward of its own
+
+
+def _wrong_precision(net):
+    wrong = {weight.dtype for weight in net.parameters()} - {torch.float32}
+    return f"the model has weights of {wrong.pop()}, but reads torch.float32; call net.float()" if wrong else None
+
+
+def batches(name, value):
+    """What `load_data_time_machine` returns, or the like."""
+    if not _has("carries_state", "__iter__")(value):
+        raise ValueError(f"{name} does not say whether it carries_state; load it with load_data_time_machine")
+    return value
+
+
+def _is_text(value):
+    return isinstance(value, str)
+
+
+def _has(*names):
+    return lambda value: not isinstance(value, type) and all(hasattr(value, name) for name in names)
+
+
+def _is_recipe(value):
+    return callable(value) and not (isinstance(value, type) and issubclass(value, torch.optim.Optimizer))
+
+
+function = kind(callable, "a function or a class")
+flag = kind(lambda value: isinstance(value, bool), "True or False")
+string = kind(_is_text, "a text")
+text = kind(lambda value: _is_text(value) or (isinstance(value, list | tuple) and all(map(_is_text, value))), "a text")
+vocabulary = kind(_has("__len__", "__getitem__", "to_tokens"), "a Vocab, as load_data_time_machine returns it")
+recipe = kind(_is_recipe, "a function (net, lr, num_updates) such as training.sgd or training.one_cycle")
+optimizer = kind(_has("zero_grad", "step"), "an optimiser: let the recipe return torch.optim.SGD(net.parameters(), lr)")
+several = kind(lambda value: hasattr(value, "__iter__") and not isinstance(value, dict | bytes | torch.Tensor),
+               "a list of tokens, or a text whose characters are the tokens")  # fmt: skip
+generator = kind(lambda value: isinstance(value, torch.Generator) and value.device.type == "cpu",
+                 "a torch.Generator() on the CPU")  # fmt: skip
+records = kind(lambda value: isinstance(value, list) and all(hasattr(each, "epoch") for each in value),
+               "what train returned")  # fmt: skip
+functions = kind(lambda value: isinstance(value, dict) and value and all(map(callable, value.values())),
+                 "a dictionary, name -> function, with something in it")  # fmt: skip
+
+RULES = {name: rule for rule, names in [
+    (whole(), "batch_size num_steps vocab_size input_size num_layers num_tokens tokens_per_update num_prefixes"),
+    (whole(), "first every number repeats updates outputs draws rows following"),
+    (whole(0), "num_epochs look_back i b t"),
+    (whole(0, 2**63 - 1), "seed"),
+    (whole(2), "row_length prefix_length"),
+    (whole(1, 1_000), "num_lags"),
+    (whole(1, 10_000), "num_hiddens"),
+    (whole(0, 10_000), "lag gap"),
+    (whole(0, 1_000_000), "num_preds"),
+    (whole(-1, also=", or -1 for the whole text"), "max_tokens"),
+    (optional(whole(also=", or None for all tokens")), "top_k"),
+    (real(lambda number: 0 < number < 1e38, "a number above 0, and finite"), "lr"),
+    (real(lambda number: number == 0 or 1e-6 <= number <= 1e6, "0 (greedy) or a number in 1e-6 to 1e6"), "temperature"),
+    (real(lambda number: abs(number) <= 1000, "a number from -1000 to 1000"), "scale"),
+    (optional(real(lambda number: abs(number) <= 100, "a number from -100 to 100")), "forget_bias"),
+    (one_of("sequential", "random"), "sampling"),
+    (one_of("RNN", "GRU", "LSTM"), "cell"),
+    (flag, "plot fast bidirectional orthogonal identity frozen carries_state transpose_labels"),
+    (function, "epochs model build function read cut choose distribution step"),
+    (string, "question key unit characters"),
+    (row(2), "tokens elsewhere"),
+    (row(), "held_out"),
+    (source, "corpus"), (device, "device"), (window, "X"), (scores, "logits"), (model, "net"), (vocabulary, "vocab"),
+    (batches, "train_iter"), (optional(text), "prefix"), (optimizer, "optimizer"), (optional(recipe), "recipe"),
+    (optional(generator), "generator"), (optional(records), "history"),
+] for name in names.split()}  # fmt: skip
+
+
+# What several arguments must have in common
+
+
+def known_tokens(arguments):
+    """Refuse tokens beyond the vocabulary, which is `vocab`, or has `vocab_size` tokens, or is the model's."""
+    size = arguments.get("vocab_size", getattr(arguments.get("net"), "vocab_size", None))
+    size = len(arguments["vocab"]) if "vocab" in arguments else size
+    for name in ("tokens", "held_out", "elsewhere", "X", "inputs"):
+        values = arguments.get(name)
+        if size is not None and values is not None and len(values) and values.max() >= size:
+            raise ValueError(
+                f"{name} holds the token {values.max()}, but the last one is {size - 1}; use its vocabulary"
+            )
+
+
+def trainable(arguments):
+    """A model learns if a weight requires a gradient, and gradients are switched on."""
+    gradients_on(arguments)
+    if not any(weight.requires_grad for weight in arguments["net"].parameters()):
+        raise ValueError("no weight of the model requires a gradient; call net.requires_grad_(True)")
+
+
+def gradients_on(arguments):
+    """What trains, or asks autograd, needs them."""
+    if not torch.is_grad_enabled():
+        raise ValueError("gradients are switched off; call torch.set_grad_enabled(True), or leave torch.no_grad()")
+
+
+def fits_memory(arguments, most=10**8):
+    """The largest tensor of a run must not be beyond all measure."""
+    B, T, V, H = (arguments[name] for name in ("batch_size", "num_steps", "vocab_size", "num_hiddens"))
+    if B * T * max(V, H) > most:
+        raise ValueError(f"{B} × {T} × {max(V, H)} numbers are too many; choose sizes with less than {most:,}")
+
+
+def long_enough(arguments):
+    """One window with its labels must fit into the text."""
+    have, num_steps = len(arguments["tokens"]), arguments["num_steps"]
+    if have <= num_steps:
+        raise ValueError(f"a text of {have:,} tokens has no window of {num_steps} steps with labels; use more text")
+
+
+def same_device(arguments):
+    """A model that is only read must be where it is asked to compute."""
+    weight = next(arguments["net"].parameters(), None)
+    there, asked = getattr(weight, "device", None), torch.device(arguments["device"])
+    if there is not None and there.type != asked.type:
+        raise ValueError(f"the model is on {there}, but device is {asked}; move it with net.to({str(asked)!r})")
+
+
+def same_vocabulary(arguments):
+    """The model must score as many tokens as the vocabulary has."""
+    known, size = getattr(arguments["net"], "vocab_size", None), len(arguments["vocab"])
+    if known not in (None, size):
+        raise ValueError(f"the model knows {known} tokens, the vocabulary has {size}; build it with len(vocab)")
+
+
+def layer_fits(arguments):
+    """`RNNModel` works with a layer that reads one-hot tokens, time first."""
+    net, layer, size = arguments["self"], arguments["rnn_layer"], arguments["vocab_size"]
+    if isinstance(layer, type) or not (hasattr(layer, "hidden_size") and hasattr(layer, "bidirectional")):
+        refuse("rnn_layer", layer, "a layer such as nn.RNN(vocab_size, num_hiddens), or nn.GRU or nn.LSTM")
+    if not (_is_the_courses(net) and isinstance(layer, nn.RNNBase)):
+        return
+    if layer.batch_first or layer.proj_size:
+        option = "batch_first=True" if layer.batch_first else f"proj_size={layer.proj_size}"
+        raise ValueError(f"rnn_layer has {option}, and RNNModel reads (T, B, V) and (T, B, H); build it without")
+    if layer.input_size != size:
+        raise ValueError(f"rnn_layer reads {layer.input_size} numbers a step, vocab_size is {size}; make them equal")
+
+
+def does_not_fit(net, inputs, state):
+    """Say what is wrong with a call of `RNNModel.forward` that failed, or return None."""
+    try:
+        window("inputs", inputs)
+        known_tokens({"net": net, "inputs": inputs})
+        expected = net.begin_state(inputs.device, batch_size=len(inputs))
+    except ValueError as error:
+        return str(error)
+    except (AttributeError, RuntimeError, TypeError):  # a layer of the reader's, which has its own words
+        return None
+    shapes = [_shapes(each) for each in (state, expected)]
+    if shapes[0] != shapes[1]:
+        return f"state is {shapes[0]}, for these inputs it must be {shapes[1]}; begin_state makes a first one"
+    return _wrong_precision(net)
+
+
+def not_numbered(vocab, indices):
+    """Say what is wrong with a call of `Vocab.to_tokens` that failed."""
+    return f"indices is {shown(indices)}; it must be a whole number from 0 to {len(vocab) - 1}, or a list of such"
+
+
+def not_a_token(vocab, tokens):
+    """Say what is wrong with tokens that cannot be numbered, or return None."""
+    several = tokens if isinstance(tokens, list | tuple) else [tokens]
+    strange = [each for each in several if getattr(each, "__hash__", None) is None]
+    return (
+        f"a token is {shown(strange[0])}; it must be a string, or the tokens one list of strings" if strange else None
+    )
+
+
+def _shapes(state):
+    parts = state if isinstance(state, tuple) else (state,)
+    return " and ".join(f"{tuple(part.shape)}" if isinstance(part, torch.Tensor) else shown(part) for part in parts)
+
+
+def windows_fit(arguments, sampling=None):
+    """At least one batch of windows must fit into the text."""
+    sampling, batch_size, num_steps = sampling or arguments["sampling"], arguments["batch_size"], arguments["num_steps"]
+    have, needed = len(arguments["corpus"]), batch_size * num_steps + (1 if sampling == "sequential" else num_steps)
+    if have < needed:
+        raise NoBatch(
+            f"the training text has {have:,} tokens, but batch_size={batch_size} and num_steps={num_steps} "
+            f"with {sampling} sampling need {needed:,}; use more text, a smaller batch or fewer steps"
+        )
+
+
+@checked(same_vocabulary)
+def check_prediction(prefix, num_preds, net, vocab, temperature, top_k):
+    """Raise ValueError with one clear sentence for anything `predict` cannot do."""
+    split, join = getattr(vocab, "split", list), getattr(vocab, "join", "".join)
+    tokens = split(prefix)
+    if not tokens:
+        raise ValueError("the prefix is empty; give at least one character to start from")
+    unknown = sorted({token for token in tokens if vocab.to_tokens(vocab[token]) != token})
+    if unknown:
+        known = join(sorted({*vocab.to_tokens([*range(len(vocab))])} - {"<unk>"}))
+        raise ValueError(
+            f"the prefix has {getattr(vocab, 'kind', 'characters')} that the vocabulary does not know, {unknown}; "
+            f"it knows {known[:80]!r}" + " and more" * (len(known) > 80)
+        )
+    if getattr(net, "num_directions", 1) == 2:
+        raise ValueError("a bidirectional model cannot predict: it reads the text to the right, not written yet")
+
+
+@checked(same_vocabulary, trainable)
+def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix):
+    """Raise ValueError with one clear sentence for anything that cannot be trained."""
+    missing = [name for name in ("__len__", "batch_size", "num_steps", "held_out") if not hasattr(train_iter, name)]
+    if missing or not len(train_iter):
+        lacks = missing[0] if missing else "batch"
+        raise ValueError(f"train_iter has no {lacks}; load it with load_data_time_machine")
+    if not all(weight.isfinite().all() for weight in net.parameters()):
+        raise ValueError("the model has weights that are not finite, as after diverging; build a new one")
+    for name in ("corpus", "held_out"):
+        values = getattr(train_iter, name, None)
+        known_tokens({"vocab": vocab, "tokens": values if isinstance(values, torch.Tensor) else None})
+    if prefix is not None and getattr(net, "num_directions", 1) == 1:
+        check_prediction(prefix, 0, net, vocab, 0.0, None)
+
+
+@checked()
+def check_optimizer(optimizer):
+    """Raise ValueError unless a recipe has returned an optimiser."""
