@@ -21,7 +21,7 @@ SECONDS_BETWEEN_WRITES = 5.0
 class Checkpoint:
     """Keeps a training on disk while it runs, and goes on with the run that the file at `path` holds, if there is one.
 
-    The training runs within this context; whatever ends it, what is not written yet is written then.
+    The training runs within this context: only there is an optimizer met.
     What does not fit is refused when this object is made, before anything is changed. The optimizer is the one that
     `recipe` makes; a loop that makes one itself is not interfered with: its optimizer is met at its first step.
 
@@ -70,7 +70,6 @@ class Checkpoint:
 
     def __exit__(self, *error):
         self.hook.remove()
-        self.write()
 
     def _recipe(self, net, lr, num_updates):
         """The reader's recipe; the run's first call also puts everything back that the file holds."""

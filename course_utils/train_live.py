@@ -134,12 +134,21 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
         recipe, first, num_epochs = disk.recipe, disk.first, disk.left
     last, rest = first + num_epochs - 1, {"recipe": recipe, "prefix": prefix, "every": every, "first": first}
     run = () if disk and disk.finished else epochs(net, train_iter, vocab, lr, num_epochs, device, **rest)
+    follow_to_the_end(run, history, net=net, train_iter=train_iter, vocab=vocab, lr=lr, device=device,
+                      epochs=(first, last), plot=plot, fast=fast, disk=disk)  # fmt: skip
+    ends = summary(history, device), bits(history, train_iter, vocab), diverged(history, len(vocab), lr)
+    print(*filter(None, ends), sep="\n")
+    return history
+
+
+def follow_to_the_end(run, history, *, net, train_iter, vocab, lr, device, epochs, plot, fast, disk):
+    """Consume the epochs, from the first to the last of `epochs`; however they end, records and good weights stay."""
     live, kept, ended, stop = None, LastGood(net, len(vocab)), "failed", OneStop()
     with on_interrupt(stop):
         try:
-            live = LivePlot(counted(train_iter, vocab), last) if plot else None
+            live = LivePlot(counted(train_iter, vocab), epochs[1]) if plot else None
             with quick_layers() if fast else contextlib.nullcontext(), disk or contextlib.nullcontext():
-                for record in follow(run, history, first, last, device, live):
+                for record in follow(run, history, *epochs, device, live):
                     stop.heard = False  # a loop that goes on after an interrupt can be interrupted again
                     kept.see(record)
                     if disk:
@@ -154,11 +163,10 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
             raise
         finally:
             stop.heard = True  # what is left to do is quickly done
+            if disk:
+                disk.write()
             if live:
                 live.finish(history, closing(ended, history))
-    ends = summary(history, device), bits(history, train_iter, vocab), diverged(history, len(vocab), lr)
-    print(*filter(None, ends), sep="\n")
-    return history
 
 
 def follow(run, history, first, last, device, live):

@@ -43,9 +43,9 @@ def test_a_font_is_found_for_a_sign_and_used_only_where_it_is_needed(few_fonts):
 
 
 def test_a_font_file_that_is_gone_is_passed_over(few_fonts, monkeypatch):
-    gone = dataclasses.replace(font_manager.fontManager.ttflist[0], fname="/nowhere.ttf", name="DejaVu Sans")
-    monkeypatch.setattr(font_manager.fontManager, "ttflist", [gone, *font_manager.fontManager.ttflist])
-    assert fonts.font_with("a") == "DejaVu Sans Mono"
+    gone = dataclasses.replace(font_manager.fontManager.ttflist[0], fname="/nowhere.ttf", name="DejaVu Sans Mono")
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist, gone])
+    assert fonts.font_with("a") == "DejaVu Sans"
 
 
 @pytest.mark.parametrize(("token", "shown"), [

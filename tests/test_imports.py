@@ -100,8 +100,8 @@ def package_objection(home, target, known):
         return "the package itself loads nothing before it is used, and nothing in it needs it"
     if below not in FLOORS:
         return "this module has no floor"
-    if home in TAUGHT and below not in TAUGHT | {"checks"}:
-        return "taught code uses torch, the checks and taught code only"
+    if home in TAUGHT and below not in TAUGHT | {"checks", "reading"}:
+        return "taught code uses torch, the checks, reading and taught code only"
     if FLOORS[below] < FLOORS[home] or (home, below) in SAME_FLOOR or home == below:
         return None
     return f"floor {FLOORS[below]} is not below floor {FLOORS[home]}"

@@ -17,13 +17,13 @@ _USEFUL = list(OWN.values())  # fonts that were of use come first: on some machi
 @functools.cache
 def font_with(sign):
     """Return the name of a font that has a sign, matplotlib's own first, or None if no font of this machine has it."""
-    places = {name: place for place, name in enumerate(_USEFUL)}
-    for entry in sorted(font_manager.fontManager.ttflist, key=lambda entry: places.get(entry.name, len(places))):
-        if not entry.name.startswith("Last Resort") and "Emoji" not in entry.name:  # boxes; and pictures, not outlines
+    files = {entry.name: entry.fname for entry in font_manager.fontManager.ttflist}  # one for all weights of a font
+    for name in [name for name in _USEFUL if name in files] + sorted(files.keys() - _USEFUL):
+        if not name.startswith("Last Resort") and "Emoji" not in name:  # boxes; and pictures, not outlines
             with contextlib.suppress(OSError, RuntimeError):  # a font that was removed, or is damaged
-                if font_manager.get_font(entry.fname).get_char_index(ord(sign)):
-                    _USEFUL.extend({entry.name} - places.keys())
-                    return entry.name
+                if font_manager.get_font(files[name]).get_char_index(ord(sign)):
+                    _USEFUL.extend({name} - set(_USEFUL))
+                    return name
     return None
 
 
