@@ -31,7 +31,7 @@ PACKAGE, EQUIVALENT = ROOT / "course_utils", ROOT / "docs" / "mutants.md"
 MODULES = ["models", "prediction", "text", "training", "loaders", "corpora", "devices", "train_live", "fast",
            "widgets/lab", "widgets/training_lab", "widgets/runs", "widgets/slices", "experiments/*"]  # fmt: skip
 TESTS = {"runs": ["training_lab"], "loaders": ["loaders", "own_texts"], "corpora": ["corpora", "own_texts"]}
-OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "-o", "addopts=",
+OPTIONS = ["-q", "-p", "no:cacheprovider", "--assert=plain", "-o", "addopts=",
            "-k", "not memorises and not beside_another"]  # half a minute each  # fmt: skip
 WARM = ["torch", "IPython.display", "ipywidgets", "matplotlib.figure", "hypothesis", "pandas", "nbformat"]
 TURNED = {
@@ -118,21 +118,26 @@ def fails(folder, module, source, moment, seconds=600):
 
 
 class QuickFirst:
-    """A pytest plugin: the first run of a module's tests is timed, the later ones begin with the quickest test."""
+    """A pytest plugin: the first run of a module's tests is timed, the later ones begin with the quickest test.
+
+    A test that is red in the first run, without a mutant, is left out of the later ones.
+    """
 
     def __init__(self, path):
-        self.path, self.seconds = path, collections.Counter()
-        self.known = json.loads(path.read_text()) if path.exists() else {}
+        self.path, self.first, self.seconds, self.red = path, not path.exists(), collections.Counter(), []
+        self.known, self.left_out = ({}, []) if self.first else json.loads(path.read_text())
 
     def pytest_collection_modifyitems(self, items):
+        items[:] = [item for item in items if item.nodeid not in self.left_out]
         items.sort(key=lambda item: self.known.get(item.nodeid, 0))
 
     def pytest_runtest_logreport(self, report):
         self.seconds[report.nodeid] += report.duration
+        self.red += [report.nodeid] * report.failed
 
     def pytest_sessionfinish(self):
-        if not self.known:
-            self.path.write_text(json.dumps(self.seconds))
+        if self.first:
+            self.path.write_text(json.dumps([self.seconds, self.red]))
 
 
 def run_tests(folder, name):
@@ -142,8 +147,9 @@ def run_tests(folder, name):
     output, code = os.open("output.tmp", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 1
     os.dup2(output, 1), os.dup2(output, 2)
     files = [f"tests/test_{each}.py" for each in ("defaults", *TESTS.get(name, [name]))]
+    plugin = QuickFirst(folder / f"{name}.first.tmp")
     try:
-        code = pytest.main([*OPTIONS, *files], [QuickFirst(folder / f"{name}.seconds.tmp")])
+        code = pytest.main([*OPTIONS, *["-x"] * (not plugin.first), *files], [plugin])
     finally:
         sys.stdout.flush()
         os._exit(code)  # whatever happens: the folder is the parent's
@@ -175,7 +181,8 @@ def main():
             if module not in limits:
                 start = time.monotonic()
                 if fails(folder, module, ast.unparse(change[0]), 2 * moment):
-                    sys.exit(f"without a mutant, the tests of {module} fail:\n{(folder / 'output.tmp').read_text()}")
+                    _, red = json.loads((folder / f"{Path(module).stem}.first.tmp").read_text())
+                    print(f"left out, as they are red without a mutant: {', '.join(red)}", flush=True)
                 limits[module] = 10 + 5 * (time.monotonic() - start)
             killed = fails(folder, module, source, 2 * moment + 1, limits[module])
             equivalent = not killed and f"{module}: `{line}`" in excused
