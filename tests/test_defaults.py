@@ -22,6 +22,7 @@ DEFAULTS = {
     "train_live.train": {"plot": True, "every": 10, "fast": True},
     "loaders.load_corpus_time_machine": {"max_tokens": -1},
     "loaders.load_data_time_machine": {"sampling": "sequential", "max_tokens": 10_000},
+    "corpora.download_book": {"timeout": 5.0},
     "fast.first_by_far": {"repeats": 7, "calls": 5},
     "widgets.training_lab.TrainingLab": {"batch_size": 32, "max_tokens": 10_000, "seed": 0},
     "experiments.adaptation.fine_tune": {
@@ -65,6 +66,7 @@ DEFAULTS = {
 
 CONSTANTS = {
     "fast.MARGIN": 1.25,
+    "loaders.RARE_FROM": 10_000,
     "loaders.HELD_OUT_SHARE": 10,
     "train_live.SECONDS_BETWEEN_PICTURES": 0.7,
     "experiments.windows.ROWS": 32,
