@@ -33,12 +33,16 @@ def checked(*together, **own):
 
         @functools.wraps(function)
         def call(*args, **kwargs):
+            __tracebackhide__ = True  # IPython leaves these frames out: the reader's line counts
             given = _bound(function, signature, args, kwargs)
-            _hold_to(RULES | own, given.arguments)
-            everything = inspect.BoundArguments(signature, given.arguments.copy())
-            everything.apply_defaults()
-            for check in together:
-                check(everything.arguments)
+            try:
+                _hold_to(RULES | own, given.arguments)
+                everything = inspect.BoundArguments(signature, given.arguments.copy())
+                everything.apply_defaults()
+                for check in together:
+                    check(everything.arguments)
+            except ValueError as refusal:
+                raise refusal.with_traceback(None) from None  # a traceback as short as the sentence
             return function(*given.args, **given.kwargs)
 
         return call
@@ -73,6 +77,7 @@ def explained(sentence):
 
         @functools.wraps(function)
         def call(*args, **kwargs):
+            __tracebackhide__ = True
             try:
                 return function(*args, **kwargs)
             except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):

@@ -160,11 +160,7 @@ def _answer(url, timeout):
     except urllib.error.HTTPError as error:
         error.close()
         return str(error)
-    except (
-        OSError,
-        ValueError,
-        http.client.HTTPException,
-    ) as error:  # no route, name, web server, or address to go on to
+    except (OSError, ValueError, http.client.HTTPException) as error:  # no route, name, server or address to go on to
         reason = getattr(error, "reason", error)
         return "there is no connection" if isinstance(reason, socket.gaierror) else str(reason)
     return data if _is_the_book(data) else f"{len(data):,} bytes of something else came"

@@ -159,6 +159,7 @@ def test_a_bad_answer_is_named_and_not_kept(answer, reason, cache, serve, unreac
     assert capfd.readouterr().err == ""
     message = str(caught.value)
     assert message.isprintable()  # one line
+    assert ("no answer" in message or "timed out" in message) == (answer in (drip, hang))
     assert len(message) < 200
 
 

@@ -439,12 +439,17 @@ async def test_a_picture_that_is_due_is_drawn_after_its_epoch():
     assert len(lab.drawn_by) == 1 + 2 + lab.num_epochs.value
 
 
-def test_moves_write_one_line_each_and_nothing_else(monkeypatch):
-    lab, written = QuietLab(FakeEpochs()), []
-    monkeypatch.setattr(training_lab, "table", written.append)
-    for call in range(100):
-        lab.num_hiddens.value = 16 + 16 * (call % 30)
-    assert written == []
+@scenario
+async def test_moves_from_a_thread_write_one_line_and_nothing_else(monkeypatch):
+    lab, tables, lines = QuietLab(FakeEpochs()), [], []
+    monkeypatch.setattr(training_lab, "table", tables.append)
+    monkeypatch.setattr(lab, "_what_waits", lambda: lines.append(lab.num_hiddens.value) or "")
+    moves = [16 + 16 * (call % 30) for call in range(100)]
+    thread = threading.Thread(target=lambda: [setattr(lab.num_hiddens, "value", move) for move in moves])
+    thread.start()
+    thread.join()  # the loop is busy meanwhile
+    await turns()
+    assert (tables, lines) == ([], [moves[-1]])
 
 
 @pytest.mark.parametrize(("seconds", "wait"), [(1.0, 5.0), (0.01, 0.25)])

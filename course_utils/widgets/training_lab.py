@@ -82,7 +82,8 @@ class TrainingLab(Lab):
         text = {"max_tokens": max_tokens, "corpus": corpus, "tokens": tokens}
         self.text, self.vocab = load_data_time_machine(batch_size, 1, **text)
         self.prefix = self.vocab.prefix if prefix is None else prefix
-        self.runs, self._task, self._redraw_waits, self._next_picture = [], None, False, 0.0
+        self.runs, self._task, self._next_picture = [], None, 0.0
+        self._redraw_waits = self._line_waits = False
         self._note, self._folder = "", None if folder is None else Path(folder)
         self._show_saved()
         self._loop = _running_loop()
@@ -318,6 +319,7 @@ class TrainingLab(Lab):
 
     def _say(self):
         """Write the line that says what is going on."""
+        self._line_waits = False
         self.status.value = f"<b>{html.escape(self._what_happens())}</b> {html.escape(self._what_waits() + self._note)}"
 
     def _what_happens(self):
@@ -341,7 +343,9 @@ class TrainingLab(Lab):
         return {name: control.value for name, control in self.controls.items()}
 
     def _on_change(self, change):
-        self._do(self._say)  # a fast drag brings hundreds: all else stays as it is
+        if not self._line_waits:  # a fast drag brings hundreds: of those that wait one is kept, and all else stays
+            self._line_waits = True
+            self._do(self._say)
 
     def _on_recipe(self, change):
         self.lr.value = self.recipes[change["new"]][1]
