@@ -181,15 +181,13 @@ def test_a_look_up_that_hangs_is_given_up(monkeypatch):
 
 
 def test_bytes_are_on_the_disk_before_they_get_their_name(tmp_path, monkeypatch):
-    sizes = []
-    monkeypatch.setattr(
-        corpora.os, "fsync", lambda file: sizes.append((os.fstat(file).st_size, *tmp_path.glob("a.txt")))
-    )
+    path, seen = tmp_path / "a.txt", []
+    monkeypatch.setattr(corpora.os, "fsync", lambda file: seen.append((os.fstat(file).st_size, path.exists())))
     for data in (b"first", b"and second"):
-        corpora.write_atomically(tmp_path / "a.txt", data)
-        assert (tmp_path / "a.txt").read_bytes() == data
-    assert sizes == [(5,), (10, tmp_path / "a.txt")]
-    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+        corpora.write_atomically(path, data)
+        assert path.read_bytes() == data
+    assert seen == [(5, False), (10, True)]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_line_is_wrapped_where_the_page_ends_and_paths_stay_in_one_piece():
