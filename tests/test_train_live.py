@@ -204,6 +204,20 @@ def test_a_training_that_blows_up_leaves_the_last_good_weights_and_the_records(d
     assert (f"weights of epoch {num_good} again" if num_good else "weights of before") in raised.value.__notes__[0]
 
 
+@pytest.mark.parametrize(("perplexity", "good"), [(1.0, True), (56.0, True), (56.1, False), (math.inf, False)])
+def test_twice_as_bad_as_guessing_is_the_limit(perplexity, good):
+    assert train_live.good(Epoch(1, perplexity, 1.0), 28) == good
+
+
+@pytest.mark.parametrize(("letters", "held_out", "opens"), [
+    ("time travler", "xyz", "time traveller"), ("xyz", "xyz", "xyzxyzxyzxyzxy"), ("xyz", "", "zyxzyxzyxzyxzy"),
+])  # fmt: skip
+def test_samples_start_as_the_book_does_or_where_the_text_has_other_letters_as_the_text(letters, held_out, opens):
+    vocab = Vocab(letters)
+    corpus, held_out = (torch.tensor(vocab[[*text * 9]], dtype=torch.long) for text in ("zyx", held_out))
+    assert train_live.opening(SimpleNamespace(corpus=corpus, held_out=held_out), vocab) == opens
+
+
 def test_a_training_that_ends_worse_than_guessing_says_so(data, screen, capsys, monkeypatch):
     drawn, size = titles(monkeypatch), len(data[1])
     bad = [Epoch(epoch, 1e9, 1.0) for epoch in (1, 2, 3)]
