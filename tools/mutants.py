@@ -59,7 +59,7 @@ def changes(node):
         case ast.Constant(value=bool(value)):
             return [put(value=not value)]
         case ast.Constant(value=int(value) | float(value)):
-            return [put(value=value + 1), put(value=value - 1)]
+            return [put(value=other) for other in (value + 1, value - 1) if other != value]
         case ast.UnaryOp(op=ast.Not()):
             return [node.operand]
         case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
