@@ -9,7 +9,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root) # in a container there 
 endif
 LAB := --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
-.PHONY: help setup setup-test lab test fuzz notebooks lint lock bench experiments clean
+.PHONY: help setup setup-test lab test fuzz mutants notebooks lint lock bench experiments clean
 
 help:                ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ test: setup-test     ## run every test, notebooks included, side by side by file
 fuzz: export FUZZ_INPUTS = 100100
 fuzz: setup-test     ## type 100,000 mistakes into every public function; other ones with FUZZ_SEED=1 in front
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 tests/test_bad_input.py $(ARGS)
+
+mutants: setup-test  ## plant 300 small mistakes and count those that the unit tests catch (ARGS="--seed 1 devices")
+	@$(BIN)/python tools/mutants.py $(ARGS)
 
 notebooks: setup-test  ## execute all notebooks and store them, cleaned of widget state
 	@$(BIN)/python tools/store_notebooks.py $(ARGS)

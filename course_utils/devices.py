@@ -50,8 +50,9 @@ def choose_threads(at_most=None):
         return torch.get_num_threads()
     limit = min(available_cores(), at_most or math.inf)
     best, seconds = 1, math.inf
-    for count in sorted({count for count in (1, 2, 4, 8, 16) if count < limit} | {limit}):
-        needed, share = measure_threads(count) if limit > 1 else (0.0, 1.0)
+    counts = {count for count in (1, 2, 4, 8, 16) if count < limit} | {limit}
+    for count in sorted(counts) if limit > 1 else ():
+        needed, share = measure_threads(count)
         if share > 0.85 and needed < 0.9 * seconds:  # undisturbed, and worth its cores
             best, seconds = count, needed
     torch.set_num_threads(best)

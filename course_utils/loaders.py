@@ -128,12 +128,12 @@ def _account(kind, vocab_size, lost):
 
 @checked(tokens=KIND)
 def load_corpus_time_machine(max_tokens=-1, corpus="auto", tokens=None):
-    """Return the text's first `max_tokens` tokens as a list of indices (-1: all of them), and its vocabulary.
+    """Return the text's first `max_tokens` tokens as a list of indices (-1 or 0: all), and its vocabulary.
 
     In letters both are the same, token for token, as those of the book's function of this name.
     """
     indices, vocab, _ = read_indices(corpora.find(corpus), tokens)
-    return (indices if max_tokens < 0 else indices[:max_tokens]), vocab
+    return (indices if max_tokens <= 0 else indices[:max_tokens]), vocab
 
 
 @checked(tokens=KIND)

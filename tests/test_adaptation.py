@@ -101,6 +101,20 @@ def test_too_few_tokens_for_the_prefixes_are_refused(count, prefix_length):
         adaptation.fine_tune(small(), tokens(count), tokens(50), (0.1,), (1,), prefix_length, 3, following=10)
 
 
+@pytest.mark.parametrize(("count", "prefix_length"), [(60, 10), (200, 2)])
+def test_just_enough_tokens_are_enough(count, prefix_length):
+    records = adaptation.fine_tune(small(), tokens(count), tokens(50), (0.1,), (1,), prefix_length, 3, following=10)
+    assert len(records) == 2
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=EXPERIMENTS)
+def test_other_text_is_read_in_rows_of_200(experiment, monkeypatch):
+    rows = []
+    monkeypatch.setattr(adaptation, "evaluate", lambda *args, row_length: rows.append(row_length) or 2.0)
+    assert {round(record.elsewhere, 6) for record in experiment(small())} == {2.0}
+    assert set(rows) == {200}
+
+
 # Training while reading
 
 
@@ -145,6 +159,7 @@ def test_a_destroyed_model_is_infinitely_surprised_and_no_error():
     [record] = adaptation.dynamic_evaluation(small(), tokens(200), tokens(40, 1), rates=[1e30])
     assert record.honest == math.inf
     assert not record.elsewhere < 1e6
+    assert (adaptation._perplexity([699.5]), adaptation._perplexity([700.0])) == (math.exp(699.5), math.inf)
 
 
 def test_a_text_without_a_window_is_refused():

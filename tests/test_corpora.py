@@ -164,8 +164,8 @@ def test_a_bad_answer_is_named_and_not_kept(answer, reason, cache, serve, unreac
 
 
 def test_a_look_up_that_hangs_is_given_up(monkeypatch):
-    """Sockets' time-outs do not bound the look-up of a name; the thread does."""
-    found = threading.Event()
+    """Sockets' time-outs do not bound the look-up of a name; the thread does, and keeps no Python alive."""
+    found, before = threading.Event(), set(threading.enumerate())
 
     def look_up(url, timeout):
         found.wait(10)
@@ -174,7 +174,26 @@ def test_a_look_up_that_hangs_is_given_up(monkeypatch):
     monkeypatch.setattr(corpora.urllib.request, "urlopen", look_up)
     with pytest.raises(corpora.DownloadError, match=r"no answer within 0\.1 seconds"):
         corpora.download_book(timeout=0.1)
+    (thread,) = set(threading.enumerate()) - before
+    assert thread.daemon
     found.set()
+    thread.join()
+
+
+def test_bytes_are_on_the_disk_before_they_get_their_name(tmp_path, monkeypatch):
+    path, seen = tmp_path / "a.txt", []
+    monkeypatch.setattr(corpora.os, "fsync", lambda file: seen.append((os.fstat(file).st_size, path.exists())))
+    for data in (b"first", b"and second"):
+        corpora.write_atomically(path, data)
+        assert path.read_bytes() == data
+    assert seen == [(5, False), (10, True)]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_line_is_wrapped_where_the_page_ends_and_paths_stay_in_one_piece():
+    for line in ("x" * 43 + " " + "x" * 44, "a-b" * 40, "ab/" * 40):
+        assert corpora.wrapped(line) == line
+    assert corpora.wrapped("x" * 44 + " " + "x" * 44) == "x" * 44 + "\n" + "x" * 44
 
 
 def test_https_comes_first_and_then_what_the_book_asks_for(monkeypatch):

@@ -4,7 +4,6 @@ import math
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -50,7 +49,7 @@ def cores(monkeypatch):
     return pretend
 
 
-FREE = {1: (8, 1), 2: (5, 1), 4: (3, 1), 8: (2.5, 1)}
+FREE = {1: (8, 1), 2: (5, 1), 4: (3, 1), 8: (2.5, 1), 16: (2.4, 1), 32: (2.3, 1)}
 
 
 @pytest.mark.parametrize(("gpus", "mps", "i", "expected"), [
@@ -65,6 +64,7 @@ def test_try_gpu_takes_the_best_and_chooses_threads_for_a_cpu_only(machine, core
     asked = cores(2, FREE)
     machine(gpus, mps)
     assert try_gpu(i) == torch.device(expected)
+    assert i > 0 or try_gpu() == torch.device(expected)
     assert bool(asked) == (expected == "cpu")
 
 
@@ -80,8 +80,10 @@ def test_describe(machine, monkeypatch):
 @pytest.mark.parametrize(("measured", "expected"), [
     ({1: (8, 1), 2: (5, 1)}, 2),
     ({1: (8, 1), 2: (5, 1), 4: (3, 1), 6: (2.9, 1)}, 4),  # two more threads that gain 3 % are not worth their cores
-    (FREE, 8),
+    ({count: FREE[count] for count in (1, 2, 4, 8)}, 8),
     ({1: (8, 1), 2: (7.5, 1)}, 1),
+    ({1: (10, 1), 2: (9, 1)}, 1),  # just at the limit, which is not enough
+    ({1: (8, 1), 2: (5, 0.85)}, 1),
     ({1: (8, 1), 2: (5, 0.8)}, 1),  # fast for a moment, but in somebody's company
     ({1: (8, 1), 2: (5, 0.7), 4: (3, 0.99)}, 4),
     ({1: (8, 0.5), 2: (4, 0.5)}, 1),
@@ -94,6 +96,7 @@ def test_a_thread_must_be_undisturbed_and_earn_its_core(cores, measured, expecte
 @pytest.mark.parametrize(("count", "at_most", "variable", "asked", "chosen"), [
     (1, None, None, [], 1),  # nothing to choose
     (8, 2, None, [1, 2], 2),
+    (32, None, None, [1, 2, 4, 8, 16, 32], 8),
     (8, None, "OMP_NUM_THREADS", [], 3),  # whoever set it has decided
     (8, None, "MKL_NUM_THREADS", [], 3),
 ])  # fmt: skip
@@ -111,10 +114,17 @@ def test_available_cores_are_cut_to_the_quota(monkeypatch):
     for granted, expected in ((math.inf, 4), (8, 4), (2.5, 2), (0.5, 1)):
         monkeypatch.setattr(devices, "quota", lambda granted=granted: granted)
         assert available_cores() == expected
+    monkeypatch.delattr(os, "sched_getaffinity")  # macOS and Windows
+    for count, expected in ((4, 4), (1, 1), (None, 1)):
+        monkeypatch.setattr(devices, "quota", lambda: math.inf)
+        monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
+        assert available_cores() == expected
 
 
 @pytest.mark.parametrize(("files", "expected"), [
     ({"cpu.max": "150000 100000\n"}, 1.5),
+    ({"cpu.max": "1 2\n"}, 0.5),
+    ({"cpu.max": "0 100000\n"}, math.inf),
     ({"cpu.max": "max 100000\n"}, math.inf),
     ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
     ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, math.inf),
@@ -126,6 +136,31 @@ def test_quota(tmp_path, files, expected):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert quota(tmp_path) == expected
+
+
+@pytest.mark.parametrize(("options", "steps", "made", "expected"), [
+    ({}, [(1 / 64, 2 / 64)] * 9, 4, (1 / 64, 1.0)),  # undisturbed: one try of 0.05 s is enough
+    ({}, [(1.0, 1.0), (1.0, 1.5), (1.0, 0.5), (1.0, 2.0)], 3, (1.0, 0.75)),  # of three tries the least disturbed
+    ({"seconds": 0}, [(1.0, 1.0), (0.5, 0.875), (1.0, 2.0)], 2, (0.5, 0.875)),
+    ({}, [(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)], 3, (1.0, 0.5)),
+    ({"tries": 2}, [(1.0, 1.7), (2.0, 3.6)], 2, (2.0, 0.9)),  # a share of 0.85 is not enough
+    ({}, [(1.0, 0.0)] * 3, 3, (math.inf, 0.0)),
+])  # fmt: skip
+def test_two_clocks_tell_how_fast_and_how_undisturbed_a_step_is(monkeypatch, options, steps, made, expected):
+    """Each step of a pretended machine takes so many seconds on the wall, and so many of its two cores together."""
+    clocks, seen, tanh = {"wall": 64.0, "used": 0.0}, [], torch.tanh
+
+    def step(state):
+        wall, used = steps[len(seen)]
+        clocks["wall"], clocks["used"] = clocks["wall"] + wall, clocks["used"] + used
+        seen.append((tuple(state.shape), torch.get_num_threads()))
+        return tanh(state)
+
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: clocks["wall"])
+    monkeypatch.setattr(devices.time, "process_time", lambda: clocks["used"])
+    monkeypatch.setattr(torch, "tanh", step)
+    assert devices.measure_threads(2, **options) == pytest.approx(expected)
+    assert seen == [((32, 256), 2)] * made
 
 
 TWO_CORES = "import os\nos.sched_setaffinity(0, list(os.sched_getaffinity(0))[:2])\nfrom course_utils import devices\n"
@@ -149,46 +184,57 @@ def test_beside_another_training_one_thread_is_chosen(threads):
 
 @pytest.fixture
 def choices(monkeypatch):
-    """The limits with which `choose_threads` is called; it sets the next number of `plan`, a list."""
-    calls, plan = [], []
+    """The limits that `choose_threads` is called with, the numbers that it sets next, and a clock to be moved."""
+    calls, plan, clock = [], [], [64.0]
 
     def choose(at_most=None):
         calls.append(at_most)
         torch.set_num_threads(plan.pop(0))
 
     monkeypatch.setattr(devices, "choose_threads", choose)
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: clock[0])
     torch.set_num_threads(2)
-    return calls, plan
+    return calls, plan, clock
 
 
 def test_a_collapse_asks_for_fewer_threads_but_not_at_every_epoch(choices):
-    calls, plan = choices
+    calls, plan, clock = choices
     plan += [2, 1]
-    watch = ThreadWatch("cpu", pause=0.1)
-    for speed in (100, 120, 90, 61, 119):
+    watch = ThreadWatch("cpu")
+    for speed in (100, 120, 90, 60, 119):
         watch.see(speed)
     assert calls == []  # steady enough
-    for speed in (20, 20, 20):
-        watch.see(speed)
+    watch.see(59)
     assert calls == [2]
-    time.sleep(0.11)
-    watch.see(20)  # still as bad with as many threads: once more
+    for seconds in (0.5, 0.5):
+        clock[0] += seconds
+        watch.see(20)
+    assert calls == [2]
+    clock[0] += 0.01
+    watch.see(20)  # still as bad with as many threads, after more than a second: once more
     assert calls == [2, 2]
-    watch.see(70)  # one thread is slower, and that is no collapse
+    clock[0] += 2
+    watch.see(45)  # one thread is slower, and that is no collapse
     assert torch.get_num_threads() == 1
 
 
 def test_after_a_while_more_threads_are_tried_again(choices):
-    calls, plan = choices
+    calls, plan, clock = choices
     plan += [1, 2]
-    watch = ThreadWatch("cpu", calm=0.1)
-    for speed in (100, 20, 60, 60):
+    watch = ThreadWatch("cpu")
+    for speed in (100, 20):
         watch.see(speed)
+    for seconds in (9.0, 1.0):
+        clock[0] += seconds
+        watch.see(60)
     assert calls == [2]
-    time.sleep(0.11)
+    clock[0] += 0.01
     watch.see(60)
     assert calls == [2, 2]
     assert torch.get_num_threads() == 2
+    clock[0] += 20
+    watch.see(90)
+    assert calls == [2, 2], "there are no more to try"
 
 
 @pytest.mark.parametrize(("device", "threads"), [("cuda", 2), ("mps", 2), ("cpu", 1)])

@@ -272,12 +272,32 @@ def test_both_products_and_both_tanhs_compute_the_same():
     torch.testing.assert_close(fast.numpy_tanh(P.clone()), P.tanh())
 
 
-@pytest.mark.parametrize(("seconds", "chosen"), [((1, 2), 0), ((1.2, 1), 0), ((1.3, 1), 1), ((3, 1, 2), 1)])
+@pytest.mark.parametrize(("seconds", "chosen"), [((1, 2), 0), ((1.25, 1), 0), ((1.3, 1), 1), ((3, 1, 2), 1)])
 def test_only_what_is_quicker_by_far_replaces_the_usual(monkeypatch, seconds, chosen):
     clock = [0.0]
     monkeypatch.setattr(fast.time, "perf_counter", lambda: clock[0])
     functions = [lambda each=each: clock.__setitem__(0, clock[0] + each) for each in seconds]
     assert fast.first_by_far(functions) == chosen
+
+
+@pytest.mark.parametrize("available", [True, False])
+@pytest.mark.parametrize("number", [0, -1])
+def test_torch_s_other_product_and_tanh_are_among_those_to_choose_from(monkeypatch, available, number):
+    asked = []
+
+    def choose(functions):
+        asked.append([function() for function in functions])  # as often as one likes: the results stay the same
+        return range(len(functions))[number]
+
+    monkeypatch.setattr(fast, "first_by_far", choose)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: available)
+    prepare, product, tanh = fast.quickest.__wrapped__(3, 4, 1)
+    usual, other = (fast.transposed, torch.addmm), (torch.Tensor.contiguous, fast.by_onednn)
+    assert (prepare, product) == (other if available and number else usual)
+    assert tanh is [fast.numpy_tanh, torch.tanh_][number]
+    products, tanhs = asked
+    assert [each.shape for each in products] == [(3, 4)] * (1 + available)
+    assert [each.shape for each in tanhs] == [(3, 4)] * 2
 
 
 def test_a_choice_is_made_once_for_each_size_and_number_of_threads():

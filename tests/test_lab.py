@@ -1,5 +1,6 @@
 """What all labs share: pictures that follow the controls, errors that are seen, and no update lost between threads."""
 
+import base64
 import functools
 import io
 import sys
@@ -111,6 +112,31 @@ def test_controls_are_attributes_and_stand_above_the_picture_in_columns():
     assert lab.controls == {"number": lab.number, "word": lab.word}
     assert [column.children for column in wide.children[0].children] == [(wide.number,), (wide.word,)]
     assert wide.children[1:3] == (wide.errors, wide.picture)
+
+
+def test_the_presenter_s_switch_enlarges_picture_and_type_and_puts_both_back():
+    lab = Counter()
+    assert lab._dom_classes == ("course-lab",)
+    lab.presenter.value = True
+    assert (lab.picture.value, lab._dom_classes) == (b"1 a at 150", ("course-lab", "course-presenter"))
+    assert ".course-presenter" in lab.children[-1].value
+    lab.presenter.value = False
+    assert (lab.picture.value, lab._dom_classes) == (b"1 a at 100", ("course-lab",))
+
+
+def test_without_javascript_the_picture_stands_beside_the_widget():
+    bundle = Counter()._repr_mimebundle_()
+    assert base64.b64decode(bundle["image/png"]) == b"1 a at 100"
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+def test_a_lab_around_a_function_hands_it_the_controls_by_name():
+    controls = {"number": int_slider("number", 1, 0, 9), "word": choice("word", ["a", "b"])}
+    lab = FunctionLab(lambda word, number: Drawn(f"{word}{number}"), **controls)
+    lab.number.value = 5
+    assert (lab.picture.value, lab.number.step) == (b"a5 at 100", 1)
+    with pytest.raises(NotImplementedError):
+        Lab(controls)
 
 
 @pytest.mark.parametrize("number", [13, 11])

@@ -1,6 +1,7 @@
 """Question 2: who depends on whom, exactly; and to which baseline each mistake with the axes falls."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -47,6 +48,28 @@ def test_axis_orders_differ_in_strides_only():
     orders = layouts.axis_orders(4, 6, 5, 8, repeats=2)
     assert [strides for strides, _ in orders.values()] == [(20, 5, 1), (30, 5, 1)] * 2
     assert all(seconds > 0 for _, seconds in orders.values())
+
+
+def test_both_orders_are_timed_on_the_same_work(monkeypatch):
+    sums = []
+    monkeypatch.setattr(torch.Tensor, "backward", lambda loss: sums.append(loss.item()))
+    monkeypatch.setattr(layouts, "median_seconds", lambda runs, repeats: {way: run() for way, run in runs.items()})
+    layouts.axis_orders(4, 6, 5, 8)
+    for first, second in (sums[:2], sums[2:]):
+        assert first == pytest.approx(second, rel=1e-4)
+    cell, X = torch.nn.RNNCell(2, 3), torch.randn(4, 1, 2)
+    layer = torch.nn.RNN(2, 3)
+    layer.load_state_dict({f"{name}_l0": weight for name, weight in cell.state_dict().items()})
+    torch.testing.assert_close(layouts._last_state(cell, X), layer(X)[0][-1])
+
+
+@pytest.mark.parametrize(("updates", "count"), [(5, 1), (19, 1), (20, 2)])
+def test_the_training_perplexity_is_that_of_the_last_tenth_of_the_updates(monkeypatch, updates, count):
+    losses = [0.1 * number for number in range(updates)]
+    coming = iter(losses)
+    monkeypatch.setattr(layouts, "update", lambda optimizer, loss: next(coming))
+    training, _ = layouts.train_layout("transpose", *story(), num_hiddens=8, updates=updates)
+    assert training == pytest.approx(math.exp(sum(losses[-count:]) / count))
 
 
 @pytest.mark.parametrize(("layout", "transpose_labels", "baseline", "low", "high"), [

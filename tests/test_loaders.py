@@ -27,7 +27,7 @@ def own_text(tmp_path):
 
 
 @both_texts
-@pytest.mark.parametrize("max_tokens", [-1, 1, 10_000])
+@pytest.mark.parametrize("max_tokens", [-1, 0, 1, 10_000])
 def test_corpus_and_vocabulary_equal_the_book(path, max_tokens, monkeypatch):
     monkeypatch.setattr(d2l, "download", lambda name: str(path))
     corpus, vocab = load_corpus_time_machine(max_tokens, corpus=path)

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from common import story
 
@@ -17,6 +18,12 @@ def test_one_call_and_loops_give_the_same_loss_and_a_wrong_order_does_not():
     assert abs(over_time - once) <= rounding
     assert abs(over_all - once) <= rounding
     assert once < math.log(VOCAB_SIZE) < wrong  # better and worse than knowing nothing
+
+
+def test_the_scores_are_those_of_counting_pairs_also_of_pairs_that_never_occur():
+    tokens = torch.tensor([0, 1, 2] * 5)
+    ways = loss_ways(tokens, 5, batch_size=2, num_steps=6, repeats=1)  # each letter has one follower, seen 5 times
+    assert ways["one call"][0] == pytest.approx(math.log(10 / 6), rel=0.1)
 
 
 def test_with_one_step_the_order_of_labels_does_not_matter():

@@ -31,8 +31,10 @@ def test_who_remembers_is_decided_by_the_gradient(gap, settings, answer):
     assert accuracy > 0.9 if answer else accuracy < 0.7
 
 
-def test_training_ends_when_the_model_is_sure(monkeypatch):
+@pytest.mark.parametrize(("loss", "count"), [(0.02, 10), (0.021, 15), (1.0, 15)])
+def test_training_ends_when_the_model_is_sure(monkeypatch, loss, count):
     updates = []
-    monkeypatch.setattr("course_utils.experiments.memory.update", lambda *_: updates.append(1) or 0.01)
-    recall(1, num_hiddens=8)
-    assert len(updates) == 10
+    monkeypatch.setattr("course_utils.experiments.memory.update", lambda *_: updates.append(1) or loss)
+    accuracy = recall(1, num_hiddens=8, updates=15)
+    assert len(updates) == count
+    assert accuracy * 1000 == pytest.approx(round(accuracy * 1000), abs=0.01)  # of 1,000 sequences

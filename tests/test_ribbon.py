@@ -77,6 +77,11 @@ def yields_no_rows(corpus, batch_size, num_steps):
     yield corpus[:0].reshape(0, num_steps), corpus[:0].reshape(0, num_steps)
 
 
+def second_batch_empty(corpus, batch_size, num_steps):
+    first, *_ = seq_data_iter_sequential(corpus, batch_size, num_steps)
+    yield from [first, *yields_no_rows(corpus, batch_size, num_steps)]
+
+
 # The record
 
 
@@ -139,6 +144,7 @@ def test_overlaps_and_wrong_labels_are_found_where_they_are():
     (changed("below", lambda X, Y, size: (X - size, Y)), "X of batch 1 of below holds something else than tokens"),
     (endless, "endless yields more than 100 batches of 100 tokens; let its loop end"),
     (yields_no_rows, "yields_no_rows yields nothing, though 100 tokens hold a batch of 3 rows and 5 steps"),
+    (second_batch_empty, r"X of batch 2 of second_batch_empty has the shape \(0, 5\)"),
     (functools.partial(lambda *sizes: None), "the cutting function returned None; let it yield pairs X, Y"),
 ])  # fmt: skip
 def test_each_fault_of_a_function_gets_its_sentence(cut, words):

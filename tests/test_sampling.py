@@ -15,7 +15,7 @@ from course_utils.experiments import sampling, stored
 from course_utils.experiments.sampling import ARMS, ArmRun, Windows
 from course_utils.loaders import SeqDataLoader
 from course_utils.models import RNNModel
-from course_utils.training import evaluate, train_epoch
+from course_utils.training import Epoch, evaluate, train_epoch
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,15 @@ def test_a_run_reports_its_recipe_and_its_best_epoch():
     assert len(run.by_position) == 10
     assert math.isclose(run.held_out_reset**10, math.prod(run.by_position))
     assert run.seconds > 0
+
+
+def test_a_run_s_numbers_are_those_of_its_epochs(monkeypatch):
+    looks = [(1, 9.0, 100.0, 8.0), (2, 8.0, 50.0, 6.0), (3, 7.0, 100.0), (4, 6.5, 200.0, 7.0)]
+    monkeypatch.setattr(sampling, "epochs", lambda *args, **options: iter([Epoch(*look) for look in looks]))
+    run = sampling.train_arm("sequential", False, story()[0][:801], *story()[1:], num_steps=10, batch_size=8)
+    assert (run.training_perplexity, run.held_out, run.best, run.best_epoch) == (6.5, 7.0, 6.0, 2)
+    assert run.seconds == pytest.approx(800 * (1 / 100 + 1 / 50 + 1 / 100 + 1 / 200))
+    assert run.as_trained == run.held_out_reset != run.held_out
 
 
 def test_an_unknown_sampling_is_refused():

@@ -76,6 +76,7 @@ def test_parameters_depend_on_layers_but_not_on_steps_or_batch(cell, gates):
         record = layer_shapes(RNNModel, steps, rows, V, H, layers, cell=cell)
         assert record.parameters[0] == gates * (V * H + H * H + 2 * H + (layers - 1) * (2 * H * H + 2 * H))
         assert set(record.state) == {(layers, rows, H)}
+        assert (f"num_layers={layers}" in record.code) == (layers > 1)
 
 
 def test_record_shows_what_the_students_own_class_feeds_its_layer_and_draws_no_random_number():

@@ -42,6 +42,13 @@ def test_it_is_left_and_goes_on_where_it_was():
     assert loop.closed == 1
 
 
+def test_with_no_time_at_all_it_is_left_at_once_also_between_two_ticks_of_the_clock(monkeypatch):
+    monkeypatch.setattr("course_utils.widgets.slices.time.perf_counter", lambda: 64.0)
+    loop = Counting()
+    loop.slices.go_on()
+    assert loop.done == [0]
+
+
 def test_it_is_not_left_before_its_time():
     loop = Counting(steps=1_000, seconds=60)
     loop.slices.go_on()

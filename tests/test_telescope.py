@@ -4,6 +4,7 @@ import math
 import statistics
 
 import common  # noqa: F401 (one thread)
+import numpy
 import pytest
 import torch
 from torch import nn
@@ -60,6 +61,12 @@ def test_the_forget_bias_reaches_the_forget_gate():
     torch.testing.assert_close(kept, cell)
 
 
+def test_no_other_bias_is_touched():
+    plain, biased = (recurrent_layer("LSTM", 5, 8, **weights).state_dict() for weights in ({}, {"forget_bias": 2}))
+    plain["bias_ih_l0"][8:16], plain["bias_hh_l0"][8:16] = 2, 0
+    assert all(torch.equal(value, plain[name]) for name, value in biased.items())
+
+
 @pytest.mark.parametrize(("cell", "weights", "words"), [
     ("transformer", {}, "must be"),
     ("rnn", {}, "must be"),
@@ -97,19 +104,54 @@ def test_one_unit_agrees_with_the_chain_rule_by_hand():
 
 def test_the_gradient_can_be_measured_on_given_tokens():
     layer = recurrent_layer("GRU", 5, 8)
-    tokens = torch.zeros(12, 3, dtype=torch.long)
+    read, tokens = [], torch.zeros(12, 3, dtype=torch.long)
+    hook = layer.register_forward_pre_hook(lambda layer, inputs: read.append(tuple(inputs[0].shape)))
+    gradient_by_lag(layer, num_lags=7, batch_size=3)
+    hook.remove()
+    assert read == [(7 + 20, 3, 5)], "20 steps to settle"
     assert len(gradient_by_lag(layer, tokens=tokens)) == 12
     assert gradient_by_lag(layer, tokens=tokens) != gradient_by_lag(layer, tokens=tokens + 1)
 
 
 def test_the_fit_is_least_squares_on_logarithms_up_to_the_last_lag_above_0():
     assert fitted_factor([2.0 * 0.7**k * math.exp(0.01 * (-1) ** k) for k in range(41)]) == pytest.approx(0.7, rel=1e-3)
-    assert fitted_factor([1.0, 0.5, 0.25, 9.0], last=2) == pytest.approx(0.5)
+    assert fitted_factor([1.0, 0.5, 0.3, 9.0], last=2) == pytest.approx(math.sqrt(0.3))
+    assert fitted_factor([1.0, 0.5]) == pytest.approx(0.5)
     assert fitted_factor([1.0, 0.5, 0.25, 0.0, 0.0]) == pytest.approx(0.5)
     assert math.isnan(fitted_factor([1.0, 0.0]))
 
 
 # --- theory
+
+
+@pytest.mark.parametrize("gain", [0.3, 1.0, 2.3])
+def test_the_mean_slope_is_that_of_the_settled_state_by_another_quadrature(gain):
+    nodes, weights = numpy.polynomial.hermite_e.hermegauss(120)
+    weights, q = weights / weights.sum(), 1.0
+    for _ in range(1000):
+        q = gain**2 * (weights * numpy.tanh(math.sqrt(q) * nodes) ** 2).sum() + 1 / 64
+    slope = math.sqrt((weights * (1 - numpy.tanh(math.sqrt(q) * nodes) ** 2) ** 2).sum())
+    assert telescope._slope(gain, 64) == pytest.approx(slope, rel=1e-5)
+
+
+def test_a_sight_draws_layers_over_28_tokens_with_seeds_that_follow_each_other():
+    sizes = []
+
+    def build(*size):
+        sizes.append(size)
+        return telescope.plain_layer(*size)
+
+    seen = sight("GRU", 8, 5, draws=3, seed=4, build=build)
+    assert sizes == [("GRU", 28, 8)] * 3
+    for number, draw in zip((4, 5, 6), seen.draws, strict=True):
+        assert list(draw) == gradient_by_lag(recurrent_layer("GRU", 28, 8, seed=number), 5, seed=number)
+
+
+def test_theory_has_no_answer_for_gates_that_are_wide_open_nor_for_weights_of_one_s_own():
+    assert expected_ratios("LSTM", 64, forget_bias=1.0)
+    for cell, weights in (("LSTM", {"forget_bias": 1.5}), ("GRU", {"scale": 2}), ("LSTM", {"orthogonal": True})):
+        assert expected_ratios(cell, 64, **weights) is None
+
 
 LAGS, HIDDENS = 10, 256
 KINDS = {

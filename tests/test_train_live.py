@@ -21,7 +21,7 @@ from course_utils.training import Epoch
 @pytest.fixture
 def screen(monkeypatch):
     """Stand in for the notebook: collects the displayed picture and, with the time, its updates."""
-    screen = SimpleNamespace(shown=[], updates=[], now=0.0)
+    screen = SimpleNamespace(shown=[], updates=[], now=64.0)
 
     def display(picture, display_id):
         assert display_id is True
@@ -80,7 +80,7 @@ def titles(monkeypatch, *interrupted, press=None):
 
 def test_updates_are_seldom_of_one_size_and_the_last_one_is_not_missed(data, screen):
     act(data, screen, *(record(epoch, held_out_perplexity=10.0**epoch) for epoch in range(1, 16)))
-    times = [0.0, *(moment for moment, _ in screen.updates)]
+    times = [64.0, *(moment for moment, _ in screen.updates)]
     gaps = [later - earlier for earlier, later in pairwise(times)]
     assert min(gaps[:-1]) >= train_live.SECONDS_BETWEEN_PICTURES >= 0.25
     assert len(screen.updates) >= 15 * 0.25 / (train_live.SECONDS_BETWEEN_PICTURES + 0.25)
@@ -126,10 +126,13 @@ def test_the_summary_line(capsys, data, screen):
 
 
 def test_titles_tell_the_progress_and_then_the_result(data, screen, monkeypatch):
-    drawn = titles(monkeypatch)
-    act(data, screen, *(record(epoch) for epoch in range(1, 5)))
+    drawn, watched = titles(monkeypatch), []
+    monkeypatch.setattr(train_live, "SECONDS_BETWEEN_PICTURES", 0.75)  # just over when the third record comes
+    monkeypatch.setattr(train_live, "ThreadWatch", lambda device: SimpleNamespace(see=watched.append))
+    history = act(data, screen, *(record(epoch) for epoch in range(1, 5)))
     assert drawn[:2] == ["getting ready", train_live.progress(record(3), 1, 4, 3 * 0.25)]
     assert re.fullmatch(r"finished \d\d:\d\d, epoch 4: 6 on training text", drawn[2])
+    assert watched == [record.tokens_per_second for record in history]
     assert train_live.progress(record(13), 11, 20, 6.0) == "running, epoch 13 of 20, about 14 s left, 13,000 tokens/s"
 
 
@@ -199,6 +202,20 @@ def test_a_training_that_blows_up_leaves_the_last_good_weights_and_the_records(d
     assert torch.equal(net.linear.bias, expected)
     assert [r.epoch for r in raised.value.history] == [1, 2, 3, 4, 5]
     assert (f"weights of epoch {num_good} again" if num_good else "weights of before") in raised.value.__notes__[0]
+
+
+@pytest.mark.parametrize(("perplexity", "good"), [(1.0, True), (56.0, True), (56.1, False), (math.inf, False)])
+def test_twice_as_bad_as_guessing_is_the_limit(perplexity, good):
+    assert train_live.good(Epoch(1, perplexity, 1.0), 28) == good
+
+
+@pytest.mark.parametrize(("letters", "held_out", "opens"), [
+    ("time travler", "xyz", "time traveller"), ("xyz", "xyz", "xyzxyzxyzxyzxy"), ("xyz", "", "zyxzyxzyxzyxzy"),
+])  # fmt: skip
+def test_samples_start_as_the_book_does_or_where_the_text_has_other_letters_as_the_text(letters, held_out, opens):
+    vocab = Vocab(letters)
+    corpus, held_out = (torch.tensor(vocab[[*text * 9]], dtype=torch.long) for text in ("zyx", held_out))
+    assert train_live.opening(SimpleNamespace(corpus=corpus, held_out=held_out), vocab) == opens
 
 
 def test_a_training_that_ends_worse_than_guessing_says_so(data, screen, capsys, monkeypatch):
@@ -304,6 +321,13 @@ def test_an_own_text_without_a_held_out_part_has_no_baselines(tmp_path, screen):
     assert train_live.counted(train_iter, vocab) == {}
     history = train(model(vocab), train_iter, vocab, 0.5, 2, "cpu")
     assert [r.held_out_perplexity for r in history] == [None, None]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_two_held_out_tokens_are_enough_to_compare_with(data, count):
+    text, vocab = SimpleNamespace(corpus=data[0].corpus, held_out=data[0].held_out[:count]), data[1]
+    expected = training.baselines(text.corpus, text.held_out, len(vocab)) if count >= 2 else {}
+    assert train_live.counted(text, vocab) == expected
 
 
 def test_a_bidirectional_model_is_trained_and_drawn(data, screen, capsys):

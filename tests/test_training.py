@@ -222,6 +222,18 @@ def test_records_say_what_evaluate_and_predict_say_of_the_first_20_000_held_out_
     assert record.sample == d2l.predict_ch8("the", 50, net, VOCAB, torch.device("cpu"))
 
 
+def test_the_speed_is_an_epoch_s_tokens_over_its_seconds_without_the_look_at_unseen_text(monkeypatch):
+    clock, train_iter = [64.0], loader()
+    monkeypatch.setattr(training.time, "perf_counter", lambda: clock[0])
+    for name, seconds in (("train_epoch", 2.0), ("look", 100.0)):
+        function = getattr(training, name)
+        monkeypatch.setattr(
+            training, name, lambda *args, f=function, s=seconds: (clock.__setitem__(0, clock[0] + s), f(*args))[1]
+        )
+    records = list(epochs(model(), train_iter, VOCAB, 0.5, 3, "cpu", every=2))
+    assert {record.tokens_per_second for record in records} == {sum(X.numel() for X, _ in train_iter) / 2}
+
+
 def perplexities(records):
     return [record.perplexity for record in records]
 
@@ -232,9 +244,11 @@ def run(net, num_epochs, every=10, **kwargs):
 
 def test_recipe_and_epoch_are_found_by_name_when_the_training_runs(monkeypatch):
     """So a notebook's own `sgd` or `train_epoch`, defined again, counts in `epochs` without another word."""
-    net, used = model(), spy(monkeypatch, training, "sgd", slice(1, None))
+    net, used, moved = model(), spy(monkeypatch, training, "sgd", slice(1, None)), []
+    net.to = moved.append
     run(net, 2)
     assert used == [(0.5, 2 * len(loader()))]
+    assert moved == ["cpu"]
     before = weights(net)
     monkeypatch.setattr(training, "train_epoch", lambda *arguments: 3.0)
     assert run(net, 2) == [3.0, 3.0]
@@ -335,7 +349,7 @@ def test_the_books_rate_stays_and_the_cycles_rises_and_falls():
     assert seen[0] < 0.01
     assert seen[top] == pytest.approx(0.1, rel=0.01)
     assert seen == sorted(seen[:top]) + sorted(seen[top:], reverse=True)
-    assert seen[-1] < 1e-4
+    assert seen[-1] == pytest.approx(0.1 / 25 / 1e4, rel=1e-3)  # where the cycle ends, and not beyond
 
 
 def test_a_cycle_ends_with_the_last_epoch():

@@ -152,6 +152,7 @@ async def test_a_run_consumes_all_epochs_and_keeps_model_and_history():
     assert lab.net is fake.calls[0].net
     assert isinstance(lab.net, RNNModel)
     assert (len(fake.calls), fake.closed) == (1, 1)
+    assert await ran(lab) is lab.runs[1] is not run
 
 
 @pytest.mark.parametrize(("control", "values", "asked"), [
@@ -246,15 +247,17 @@ async def test_every_run_is_the_training_that_the_plain_function_does_with_the_l
 @pytest.mark.parametrize("paused", [False, True])
 @scenario
 async def test_pause_resume_and_stop_also_in_a_pause_and_a_second_start_changes_nothing(paused):
-    lab = QuietLab(fake := FakeEpochs(endless=True))
+    lab = QuietLab(fake := FakeEpochs())
     lab.pause.click()  # without a run nothing happens
     lab.stop.click()
     assert (lab.runs, lab.start.disabled, lab.pause.disabled, lab.stop.disabled) == ([], False, True, True)
+    earlier, fake.endless = await ran(lab), True
     await begin(lab, 5)
     assert (lab.start.disabled, lab.pause.disabled, lab.stop.disabled) == (True, False, False)
     lab.start.click()
     lab.pause.click()
     assert lab.pause.description == "Resume"
+    assert "Run 2 paused" in lab.status.value
     paused_at = len(lab.history)
     lab.start.click()
     await turns()
@@ -268,9 +271,9 @@ async def test_pause_resume_and_stop_also_in_a_pause_and_a_second_start_changes_
     run = await stopped(lab)
     stopped_at = fake.advanced
     await turns()
-    assert run.state == "stopped"
-    assert [record.epoch for record in lab.history] == list(range(1, stopped_at + 1))
-    assert (fake.advanced, len(fake.calls), fake.closed, len(lab.runs)) == (stopped_at, 1, 1, 1)
+    assert (earlier.state, run.state, lab.net) == ("finished", "stopped", run.net)
+    assert [record.epoch for record in lab.history] == list(range(1, stopped_at - len(earlier.history) + 1))
+    assert (fake.advanced, len(fake.calls), fake.closed, len(lab.runs)) == (stopped_at, 2, 2, 2)
     assert (lab.start.disabled, lab.pause.disabled, lab.stop.disabled) == (False, True, True)
 
 
@@ -337,7 +340,7 @@ async def test_update_shows_everything_anew_from_the_records():
     lab.picture.value, lab.status.value, lab.sample.value, lab.table.value = b"", "", "", ""
     lab.update()
     assert [part.value for part in parts] == shown
-    lab.runs[0].history[:], lab.runs[0].seconds = [Epoch(1, 9.0, 1234.0)] * 25, 10.0
+    lab.runs[0].history[:], lab.runs[0].seconds = [*[Epoch(1, 9.0, 1.0)] * 24, Epoch(1, 9.0, 1234.0)], 10.0
     lab.update()
     assert "Run 1 paused: epoch 25 of 100, 1,234 tokens/s, about 30 s left." in lab.status.value
     await stopped(lab)
@@ -449,12 +452,39 @@ async def test_moves_from_a_thread_write_one_line_and_nothing_else(monkeypatch):
     assert (tables, lines) == ([], [moves[-1]])
 
 
-def test_drawing_takes_no_more_than_its_share_of_the_time(monkeypatch):
+@pytest.mark.parametrize(("seconds", "wait"), [(1.0, 5.0), (0.01, 0.25)])
+def test_drawing_takes_no_more_than_its_share_of_the_time(monkeypatch, seconds, wait):
     lab = QuietLab(FakeEpochs())
-    now = iter([100.0, 101.0])
+    now = iter([100.0, 100.0 + seconds])
     monkeypatch.setattr(training_lab.time, "perf_counter", lambda: next(now))
     lab._redraw()
-    assert lab._next_picture == pytest.approx(101.0 + 1.0 / training_lab.DRAWING_SHARE)
+    assert lab._next_picture == pytest.approx(100.0 + seconds + wait)
+
+
+def test_the_lab_opens_with_the_book_s_settings():
+    lab = QuietLab(FakeEpochs())
+    sliders = {name: (lab.controls[name].value, *bounds(lab.controls[name])) for name in ("num_steps", "num_hiddens")}
+    assert sliders == {"num_steps": (35, 5, 140, 5), "num_hiddens": (256, 16, 512, 16)}
+    assert (lab.num_epochs.value, *bounds(lab.num_epochs)) == (100, 10, 500, 10)
+    assert (lab.sampling.value, lab.cell.value, lab.recipe.value, lab.lr.value) == ("sequential", "RNN", "book", 1.0)
+    assert lab.lr.options == (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+    assert {name: rate for name, (_, rate) in lab.recipes.items()} == {"book": 1.0, "one cycle": 0.01}
+    assert [len(column.children) for column in lab.children[0].children] == [4, 3]
+
+
+def bounds(slider):
+    return slider.min, slider.max, slider.step
+
+
+@scenario
+async def test_the_number_of_threads_follows_the_speed_of_the_lab_s_epochs(monkeypatch):
+    devices, seen = [], []
+    watch = types.SimpleNamespace(see=seen.append)
+    monkeypatch.setattr(training_lab, "ThreadWatch", lambda device: devices.append(device) or watch)
+    lab = QuietLab(FakeEpochs())
+    await ran(lab)
+    assert devices == [lab.device]
+    assert seen == [1000.0] * lab.num_epochs.value
 
 
 def test_samples_are_escaped_and_the_newest_comes_first():
@@ -465,7 +495,7 @@ def test_samples_are_escaped_and_the_newest_comes_first():
 
 
 def test_the_table_has_a_row_for_every_run_with_its_lowest_held_out_perplexity():
-    history = [Epoch(1, 9.0, 1.0, 8.0, "x"), Epoch(2, 8.0, 1.0, 6.5, "y"), Epoch(3, 7.0, 1.0, 7.5, "z")]
+    history = [Epoch(1, 9.0, 1.0, 8.0, "x"), Epoch(2, 8.0, 9.0, 6.5, "y"), Epoch(3, 7.0, 3.0, 7.5, "z")]
     diverging = [Epoch(1, 22113450721280.0, 1.0, float("inf"), "x")]
     table = runs.table([
         runs.Run(1, {"lr": 3.0, "num_epochs": 10}, None, history, state="stopped"),
@@ -474,9 +504,12 @@ def test_the_table_has_a_row_for_every_run_with_its_lowest_held_out_perplexity()
     ])  # fmt: skip
     assert table.count("<tr>") == 4
     assert table.count("<th>") * 3 == table.count("<td>")
-    for words in ("<td>6.5 (epoch 2)</td><td>7.5</td>", "<td>3 of 10</td><td>stopped</td>",
+    for words in ("<td>7.0</td><td>6.5 (epoch 2)</td><td>7.5</td><td>3</td>", "<td>3 of 10</td><td>stopped</td>",
                   "<td>2e+13</td><td>inf (epoch 1)</td><td>inf</td>", "<td>0 of 10</td><td>training</td>"):  # fmt: skip
         assert words in table
+    assert "<th>last held-out</th>" in runs.table([runs.Run(1, {"lr": 3.0, "num_epochs": 10}, None)])
+    assert [runs._short(perplexity) for perplexity in (9_999, 10_000)] == ["9999.0", "1e+04"]
+    assert runs.Run(1, {}, None) != runs.Run(1, {}, None), "two runs are two, also with equal settings"
 
 
 @scenario
@@ -562,16 +595,19 @@ def as_between_two_cells():
 async def test_what_happens_while_drawing_ends_the_run(happens, state):
     class Clumsy(QuietLab):
         def draw(self):
-            if len(self.history) == 4 and self.active:
+            if len(self.runs) == 2 and len(self.history) == 4 and self.active:
                 happens()
             return super().draw()
 
-    lab = Clumsy(fake := FakeEpochs(endless=True))
+    lab = Clumsy(fake := FakeEpochs())
+    await ran(lab)
+    fake.advanced, fake.endless = 0, True
     with as_between_two_cells():
         lab.start.click()
         with pytest.raises(ZeroDivisionError) if happens is broken else contextlib.nullcontext():
             await lab.finished()
-    assert (lab.runs[0].state, len(lab.history), fake.advanced) == (state, 4, 4)
+    assert [run.state for run in lab.runs] == ["finished", state]
+    assert (len(lab.history), fake.advanced) == (4, 4)
     assert ("ZeroDivisionError" in lab.errors.value) == (happens is broken)
 
 

@@ -39,6 +39,7 @@ def test_with_a_carried_state_there_is_a_cliff_behind_the_lag():
 @pytest.mark.parametrize("num_steps", [3, 6, 20])
 def test_with_a_reset_state_the_answers_are_those_of_counting(num_steps):
     echo = windows.train_echo(5, num_steps, carries_state=False)
+    assert (echo.lag, echo.num_steps, echo.carries_state) == (5, num_steps, False)
     shortfall = 0.02 * (echo.num_steps > echo.lag)  # what 200 updates may have left to learn
     assert -4 * echo.error - shortfall < echo.accuracy - echo.expected < 4 * echo.error
     flips = 2 * (1 - echo.expected) * echo.outputs  # these answers are guessed
@@ -59,6 +60,7 @@ def test_frozen_trains_the_output_layer_only(monkeypatch):
         windows.train_echo(5, 2, frozen=True, updates=updates)
     changed = {name for name, weight in weights[0].items() if not torch.equal(weight, weights[1][name])}
     assert changed == {"linear.weight", "linear.bias"}
+    assert weights[0]["linear.weight"].shape == (2, 64)  # an answer, 0 or 1, from 64 units
 
 
 def test_the_test_judges_right_answers_with_the_state_as_in_training():

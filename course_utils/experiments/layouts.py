@@ -70,6 +70,7 @@ def axis_orders(batch_size=32, num_steps=35, vocab_size=28, num_hiddens=256, rep
     with seeded(0):
         cell, rnn = nn.RNNCell(vocab_size, num_hiddens), nn.RNN(vocab_size, num_hiddens)
         batch_first = nn.RNN(vocab_size, num_hiddens, batch_first=True)
+        batch_first.load_state_dict(rnn.state_dict())  # the same work, in another order
         X = torch.rand(batch_size, num_steps, vocab_size)
     time_first = X.transpose(0, 1).contiguous()
     runs = {

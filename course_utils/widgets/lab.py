@@ -44,7 +44,6 @@ class Lab(ipywidgets.VBox):
     def __init__(self, controls):
         __tracebackhide__ = True  # of an error in the reader's code, IPython shows her cell and her code
         self._lock = threading.RLock()  # JupyterLab delivers slider moves in a second thread while a cell runs
-        self._stale = True
         self.picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start", "max_width": "100%"})
         self.errors, self.printed = ipywidgets.HTML(), ipywidgets.HTML()
         self.presenter = ipywidgets.Checkbox(False, description="presenter: larger type", indent=False)

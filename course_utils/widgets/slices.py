@@ -25,7 +25,7 @@ class Slices:
     """
 
     def __init__(self, function, seconds):
-        self.result, self._seconds, self._until = None, seconds, 0.0
+        self.result, self._seconds = None, seconds
         self._inside, self._grad, self._modes = greenlet(function), torch.is_grad_enabled(), []
         self._inside.gr_context = contextvars.copy_context()  # prints go to the same cell as the caller's
 
