@@ -303,8 +303,8 @@ functions = kind(lambda value: isinstance(value, dict) and value and all(map(cal
 
 RULES = {name: rule for rule, names in [
     (whole(), "batch_size num_steps vocab_size input_size num_layers num_tokens tokens_per_update num_prefixes"),
-    (whole(), "first every number repeats updates outputs draws rows following"),
-    (whole(0), "num_epochs look_back i b t"),
+    (whole(), "first every number repeats outputs draws rows following"),
+    (whole(0), "num_epochs updates look_back i b t"),
     (whole(0, 2**63 - 1), "seed"),
     (whole(2), "row_length prefix_length"),
     (whole(1, 1_000), "num_lags"),
@@ -321,7 +321,7 @@ RULES = {name: rule for rule, names in [
     (one_of("RNN", "GRU", "LSTM"), "cell"),
     (flag, "plot fast bidirectional orthogonal identity frozen carries_state transpose_labels"),
     (function, "epochs model build function read cut choose distribution step"),
-    (string, "question key unit characters"),
+    (string, "question key unit"), (text, "characters"),
     (row(2), "tokens elsewhere"),
     (row(), "held_out"),
     (source, "corpus"), (device, "device"), (window, "X"), (scores, "logits"), (model, "net"), (vocabulary, "vocab"),
