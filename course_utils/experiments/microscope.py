@@ -64,7 +64,7 @@ def focus(read, X, vocab, layout, b, t):
         X, vocab: token indices (B, T), a long tensor, and what has a length V and `to_tokens(indices)`.
         b, t: sentence and time of the output; a ValueError if there is none.
     """
-    if not (0 <= b < len(X) and 0 <= t < X.shape[1]):
+    if b >= len(X) or t >= X.shape[1]:
         raise ValueError(f"there is no output ({b}, {t}); X has {len(X)} sentences of {X.shape[1]} steps, from 0 on")
     with seeded(0), torch.enable_grad(), _listening() as calls:
         one_hot = F.one_hot(X, len(vocab)).float().requires_grad_()  # (B, T, V)
