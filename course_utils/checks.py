@@ -34,7 +34,7 @@ def checked(*together, **own):
         @functools.wraps(function)
         def call(*args, **kwargs):
             __tracebackhide__ = True  # IPython leaves these frames out: the reader's line counts
-            given = _bound(function, signature, args, kwargs)
+            given = bound(function, signature, args, kwargs)
             try:
                 _hold_to(RULES | own, given.arguments)
                 everything = inspect.BoundArguments(signature, given.arguments.copy())
@@ -50,7 +50,8 @@ def checked(*together, **own):
     return hold
 
 
-def _bound(function, signature, args, kwargs):
+def bound(function, signature, args, kwargs):
+    """Bind the arguments, or say in one sentence which are missing or unheard of."""
     try:
         return signature.bind(*args, **kwargs)
     except TypeError as error:
@@ -62,7 +63,7 @@ def _hold_to(rules, arguments):
     for name, value in arguments.items():
         if name in rules:
             arguments[name] = rules[name](name, value)
-        elif name in ("options", "setting", "weights"):  # more arguments by name
+        elif name in ("setting", "weights"):  # more arguments by name
             _hold_to(rules, value)
 
 
@@ -81,7 +82,7 @@ def explained(sentence):
             try:
                 return function(*args, **kwargs)
             except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
-                given = _bound(function, signature, args, kwargs)
+                given = bound(function, signature, args, kwargs)
                 reason = sentence(*given.args, **given.kwargs)
                 if reason is None:
                     raise
@@ -302,8 +303,8 @@ functions = kind(lambda value: isinstance(value, dict) and value and all(map(cal
 
 RULES = {name: rule for rule, names in [
     (whole(), "batch_size num_steps vocab_size input_size num_layers num_tokens tokens_per_update num_prefixes"),
-    (whole(), "first every number repeats updates outputs draws rows following"),
-    (whole(0), "num_epochs look_back i b t"),
+    (whole(), "first every number repeats outputs draws rows following"),
+    (whole(0), "num_epochs updates look_back i b t"),
     (whole(0, 2**63 - 1), "seed"),
     (whole(2), "row_length prefix_length"),
     (whole(1, 1_000), "num_lags"),
@@ -320,7 +321,7 @@ RULES = {name: rule for rule, names in [
     (one_of("RNN", "GRU", "LSTM"), "cell"),
     (flag, "plot fast bidirectional orthogonal identity frozen carries_state transpose_labels"),
     (function, "epochs model build function read cut choose distribution step"),
-    (string, "question key unit characters"),
+    (string, "question key unit"), (text, "characters"),
     (row(2), "tokens elsewhere"),
     (row(), "held_out"),
     (source, "corpus"), (device, "device"), (window, "X"), (scores, "logits"), (model, "net"), (vocabulary, "vocab"),

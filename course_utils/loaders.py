@@ -112,10 +112,9 @@ def read_indices(found, kind=None):
 def _start(tokens, vocab):
     """Return the beginning of the first whole line, of tokens that the vocabulary knows; empty if there is none."""
     lines = vocab.join([token for token in tokens[:500] if vocab[token]]).splitlines()
-    lines = [line.strip() for line in lines if line.strip()]
-    return vocab.join(
-        vocab.split((lines[1:] or lines or [""])[0])[: 3 if vocab.kind == "words" else 14]
-    )  # as long as "time traveller"
+    lines = [line.strip() for line in lines if line.strip()] or [""]
+    start = vocab.split(lines[min(1, len(lines) - 1)])
+    return vocab.join(start[: 3 if vocab.kind == "words" else 14]).strip()  # as long as "time traveller"
 
 
 def _account(kind, vocab_size, lost):

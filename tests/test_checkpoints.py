@@ -264,7 +264,6 @@ MISFITS = {
     "cell is RNN there and GRU here": {"net": lambda: model(nn.GRU)},
     "class is RNNModel there and Own here": {"net": lambda: model(kind=Own)},
     "nonlinearity is tanh there and relu here": {"net": lambda: model(nonlinearity="relu")},
-    "torch.float32 there and": {"net": lambda: model().double()},
     f"vocabulary is {len(VOCAB)} tokens": {"vocab": other_order()},
     "training text is 300 tokens": {"data": batches(TOKENS.roll(1))},
     "held-out text is 200 tokens": {"data": batches(torch.cat([TOKENS[:-1], TOKENS[:1]]))},

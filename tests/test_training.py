@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils import RNNModel, Vocab, d2l, load_data_time_machine, predict, train, training
+from course_utils import RNNModel, Vocab, d2l, load_data_time_machine, predict, training
 from course_utils.loaders import SeqDataLoader
 from course_utils.text import tokenize
 from course_utils.training import Epoch, baselines, epochs, evaluate, one_cycle, sgd, train_epoch
@@ -314,21 +314,6 @@ def test_a_training_that_blows_up_says_so(lr):
         list(epochs(model(), loader(), VOCAB, lr, 50, "cpu"))
 
 
-def test_the_books_recipe_memorises_its_10_000_characters():
-    """The long one, about half a minute: the 500 epochs of the book, seen from the training and the held-out side."""
-    torch.manual_seed(0)
-    train_iter, vocab = load_data_time_machine(32, 35, corpus=common.BOOK or "story")
-    net = RNNModel(nn.RNN(len(vocab), 256), len(vocab))
-    records = list(epochs(net, train_iter, vocab, 1, 500, "cpu", every=50))
-    training = np.mean([record.perplexity for record in records[-10:]])
-    unseen = [record.held_out_perplexity for record in records if record.held_out_perplexity is not None]
-    assert len(records) == 500
-    assert training <= 1.4
-    assert unseen[-1] > 10 * training
-    assert unseen[-1] > 2 * min(unseen)
-    assert min(unseen) < baselines(train_iter.corpus, train_iter.held_out, len(vocab))["bigram"]
-
-
 # The recipes
 
 
@@ -356,12 +341,3 @@ def test_a_cycle_ends_with_the_last_epoch():
     used = []
     run(model(), 4, recipe=lambda *arguments: used.append(one_cycle(*arguments)) or used[0])
     assert used[0].param_groups[0]["lr"] < 1e-5
-
-
-def test_one_cycle_memorises_in_a_seventh_of_the_books_epochs():
-    train_iter, vocab = load_data_time_machine(32, 35, corpus="story")
-    torch.manual_seed(0)
-    net = RNNModel(nn.RNN(len(vocab), 256), len(vocab))
-    last = train(net, train_iter, vocab, 0.01, 70, "cpu", plot=False, recipe=one_cycle)[-1]
-    assert last.perplexity < 1.35
-    assert last.held_out_perplexity > baselines(train_iter.corpus, train_iter.held_out, len(vocab))["bigram"]

@@ -89,7 +89,7 @@ def test_answers_about_bits_before_the_stream_do_not_count(monkeypatch):
 def test_all_windows_see_as_many_characters_in_as_many_updates(monkeypatch):
     calls = []
     monkeypatch.setattr(windows, "train_arm", lambda *arguments, **options: calls.append((arguments, options)))
-    windows.window_lengths([], [], 28, num_steps=(1, 4, 35, 140), seeds=(0, 1), num_epochs=2)
+    windows.window_lengths([1, 2], [], 28, num_steps=(1, 4, 35, 140), seeds=(0, 1), num_epochs=2)
     assert len(calls) == 4 * 2 * 2
     assert {options["batch_size"] * options["num_steps"] for _, options in calls} == {1120}
     assert {arguments[1] for arguments, _ in calls} == {True, False}

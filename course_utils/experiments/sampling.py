@@ -110,9 +110,10 @@ class ArmRun:
 
 
 layer = kind(lambda value: issubclass(value, nn.RNNBase), "nn.RNN, nn.GRU or nn.LSTM")
+optimizer = kind(lambda value: issubclass(value, torch.optim.Optimizer), "a class such as torch.optim.Adam")
 
 
-@checked(known_tokens, gradients_on, layer=layer, num_epochs=whole())
+@checked(known_tokens, gradients_on, layer=layer, optimizer=optimizer, num_epochs=whole())
 def train_arm(sampling, carries_state, tokens, held_out, vocab_size, seed=0, device="cpu", **setting):
     """Train a model on windows cut in one way, with the state carried or reset (questions 1 and 7).
 
@@ -124,7 +125,7 @@ def train_arm(sampling, carries_state, tokens, held_out, vocab_size, seed=0, dev
         tokens, held_out: long tensors; tokens needs at least B * T + T, held_out more than T.
         setting: the fields of `Setting`.
     """
-    how = checked()(Setting)(**setting)
+    how = checked(optimizer=optimizer)(Setting)(**setting)
     long_enough({"tokens": held_out, "num_steps": how.num_steps})
     vocab = Vocab(map(str, range(1, vocab_size)))  # stand-ins: nobody reads the samples
     with seeded(seed):

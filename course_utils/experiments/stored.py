@@ -56,7 +56,7 @@ def write(name, records, provenance, folder=FOLDER):
 
 @checked(
     name=kind(lambda value: isinstance(value, str) and len(value) < 100, "a table's name"),
-    record=kind(dataclasses.is_dataclass, "a dataclass"),
+    record=kind(lambda value: isinstance(value, type) and dataclasses.is_dataclass(value), "a dataclass"),
 )
 def read(name, record, folder=FOLDER):
     """Return the table `name` as a `Table` of records of the dataclass `record`, lists as tuples."""

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import inspect
 import itertools
 import sys
 import threading
@@ -10,7 +11,7 @@ import ipywidgets
 from IPython import get_ipython
 from IPython.display import display
 
-from course_utils.checks import checked, shown
+from course_utils.checks import bound, checked, shown
 from course_utils.widgets.faults import Prints, as_html, explain, shorten
 
 DPI = {False: 100, True: 150}  # of the picture, by the presenter switch
@@ -184,6 +185,7 @@ class FunctionLab(Lab):
     @checked()
     def __init__(self, function, **controls):
         __tracebackhide__ = True
+        bound(function, inspect.signature(function), (), controls)
         self.function = Latest(function)
         super().__init__(controls)
 

@@ -6,7 +6,7 @@ import ipywidgets
 import torch
 
 from course_utils import plots, prediction
-from course_utils.checks import checked, same_device
+from course_utils.checks import checked, optional, same_device, string
 from course_utils.experiments import stepper
 from course_utils.widgets.lab import WIDE, Lab, Latest, int_slider
 
@@ -37,7 +37,7 @@ class PredictionStepper(Lab):
     columns = (3, 2)
     refusals = (stepper.Unreadable,)
 
-    @checked(same_device)
+    @checked(same_device, prefix=optional(string))
     def __init__(self, net, vocab, device, prefix=None, choose=prediction.choose,
                  distribution=prediction.distribution):  # fmt: skip
         __tracebackhide__ = True
