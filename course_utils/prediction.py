@@ -7,7 +7,7 @@ V vocabulary.
 import torch
 
 from course_utils.checks import check_prediction, checked, same_device
-from course_utils.reading import reading
+from course_utils.modes import eval_mode
 
 
 def choose(logits, temperature=0.0, top_k=None, generator=None):
@@ -35,7 +35,7 @@ def predict(prefix, num_preds, net, vocab, device, temperature=0.0, top_k=None,
     check_prediction(prefix, num_preds, net, vocab, temperature, top_k)
     split, join = getattr(vocab, "split", list), getattr(vocab, "join", "".join)
     outputs = [vocab[token] for token in split(prefix)]
-    with reading(net) as net:  # in eval mode: dropout is for training only
+    with eval_mode(net) as net:  # no dropout here
         state = net.begin_state(batch_size=1, device=device)
         warm_up = torch.tensor([outputs], device=device)  # (1, T)
         logits, state = net(warm_up, state)  # (T, V)

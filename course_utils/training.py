@@ -21,8 +21,8 @@ from course_utils.checks import (
     same_device,
     trainable,
 )
+from course_utils.modes import eval_mode
 from course_utils.prediction import predict
-from course_utils.reading import reading
 
 
 def detach(state):
@@ -62,7 +62,7 @@ def evaluate(net, tokens, device, row_length=1_000, num_steps=100):
     X = tokens[:used].reshape(num_rows, -1).to(device)
     Y = tokens[1 : used + 1].reshape(num_rows, -1).to(device)
     windows = zip(X.split(num_steps, dim=1), Y.split(num_steps, dim=1), strict=True)
-    with reading(net) as net:  # in eval mode: dropout is for training only
+    with eval_mode(net) as net:  # no dropout here
         state, total_loss = net.begin_state(device, batch_size=num_rows), 0.0
         for inputs, labels in windows:
             logits, state = net(inputs, state)

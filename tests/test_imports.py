@@ -9,8 +9,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "course_utils"
 FLOORS = {
-    "checks": 0,  # what anybody may call: refusals, and reading with a model
-    "reading": 0,
+    "checks": 0,  # what anybody may call: refusals, and the mode of a model
+    "modes": 0,
     **dict.fromkeys(["models", "prediction", "corpora", "plots", "devices"], 1),
     **dict.fromkeys(["training", "fast", "text", "loaders", "reference", "checkpoints", "saved_runs"], 2),
     **dict.fromkeys(["train_live", "experiments"], 3),
@@ -100,8 +100,8 @@ def package_objection(home, target, known):
         return "the package itself loads nothing before it is used, and nothing in it needs it"
     if below not in FLOORS:
         return "this module has no floor"
-    if home in TAUGHT and below not in TAUGHT | {"checks", "reading"}:
-        return "taught code uses torch, the checks, reading and taught code only"
+    if home in TAUGHT and below not in TAUGHT | {"checks", "modes"}:
+        return "taught code uses torch, the checks, modes and taught code only"
     if FLOORS[below] < FLOORS[home] or (home, below) in SAME_FLOOR or home == below:
         return None
     return f"floor {FLOORS[below]} is not below floor {FLOORS[home]}"

@@ -6,7 +6,7 @@ import threading
 
 
 @contextlib.contextmanager
-def reading(net):
+def eval_mode(net):
     """Inside, a model to read with: in eval mode; afterwards each of its parts has the mode that it had.
 
     In the main thread it is the model itself. In any other one, such as that of a lab's slider, a cell may be training
