@@ -9,7 +9,7 @@ import torch
 from common import both_texts
 
 from course_utils import d2l, load_corpus_time_machine, load_data_time_machine
-from course_utils.loaders import SeqDataLoader, TextVocab, split
+from course_utils.loaders import SeqDataLoader, TextVocab, _start, split
 
 SAMPLINGS = ("sequential", "random")
 
@@ -206,9 +206,25 @@ def test_a_sample_starts_as_the_held_out_text_or_its_first_whole_line(tokens, te
     assert vocab.prefix.strip() == vocab.prefix
 
 
+@pytest.mark.parametrize(("kind", "text", "prefix"), [
+    ("characters", "half a line\nabcdefghijklmnopqrst\nthe last one", "abcdefghijklmn"),
+    ("characters", "abcdefghijklmnopqrst", "abcdefghijklmn"),
+    ("words", "half\n\na whole line of words\nthe last", "half a whole"),
+    ("characters", "\n\n", ""),
+])  # fmt: skip
+def test_a_prefix_is_as_long_as_time_traveller_or_three_words(kind, text, prefix):
+    tokens = split(text, kind)
+    assert _start(tokens, TextVocab(tokens, kind)) == prefix
+
+
 def test_the_courses_texts_keep_their_prefix():
     assert load_data_time_machine(2, 3, corpus="story")[1].prefix == "time traveller"
     assert load_data_time_machine(2, 3, corpus="story", tokens="words")[1].prefix != "time traveller"
+
+
+def test_no_tokens_are_not_all_tokens():
+    with pytest.raises(ValueError, match="has 0 tokens"):
+        load_data_time_machine(2, 3, max_tokens=0, corpus="story")
 
 
 def test_a_short_text_has_no_held_out_part_and_trains(own_text):

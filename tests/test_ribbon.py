@@ -151,6 +151,9 @@ def test_each_fault_of_a_function_gets_its_sentence(cut, words):
     with pytest.raises(ValueError, match=words) as caught:
         corpus_ribbon(cut, 100, 3, 5)
     assert not isinstance(caught.value, NoBatch)
+    with pytest.raises(ValueError, match="yields nothing, though 20 tokens hold a batch") as caught:
+        corpus_ribbon(yields_no_rows, (3 + 1) * 5, 3, 5)  # room for any offset
+    assert not isinstance(caught.value, NoBatch)
     with pytest.raises(ValueError, match="batch 1 of only_inputs is no pair of tensors"):
         corpus_ribbon(only_inputs, 100, 2, 5)  # two rows are not taken for a pair
 

@@ -472,6 +472,14 @@ def test_the_lab_opens_with_the_book_s_settings():
     assert [len(column.children) for column in lab.children[0].children] == [4, 3]
 
 
+@pytest.mark.parametrize(("error", "lines"), [("x" * 34 + " " + "y" * 35, 1), ("x" * 35 + " " + "y" * 35, 2)])
+def test_an_error_in_the_picture_is_no_wider_than_the_picture(error, lines):
+    lab = QuietLab(FakeEpochs())
+    lab._curves = types.SimpleNamespace(draw=lambda *words: words)
+    lab.runs = [runs.Run(1, lab._settings(), None, error=error)]
+    assert len(TrainingLab.draw(lab)[-1].splitlines()) == lines
+
+
 def bounds(slider):
     return slider.min, slider.max, slider.step
 
