@@ -24,7 +24,7 @@ lab: setup           ## open the course in JupyterLab (pass options with ARGS="-
 	@$(BIN)/python -m jupyterlab $(LAB) $(AS_ROOT) $(ARGS)
 
 test: setup-test     ## run every test, notebooks included, side by side by file
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 fuzz: export FUZZ_INPUTS = 100100
 fuzz: setup-test     ## type 100,000 mistakes into every public function; other ones with FUZZ_SEED=1 in front
