@@ -364,7 +364,7 @@ def next_of(done):
 
 @contextlib.contextmanager
 def on_interrupt(done):
-    """Put None into `done` when the process is interrupted, so that no row is cut in two; a second time works as usual."""
+    """Put None into `done` when the process is interrupted, so that no row is cut in two; the next time is as usual."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
