@@ -13,7 +13,7 @@ FLOORS = {
     "modes": 0,
     **dict.fromkeys(["models", "prediction", "corpora", "plots", "devices"], 1),
     **dict.fromkeys(["training", "fast", "text", "loaders", "reference", "checkpoints", "saved_runs"], 2),
-    **dict.fromkeys(["train_live", "experiments"], 3),
+    **dict.fromkeys(["train_live", "experiments", "sweep"], 3),
     "widgets": 4,
 }
 SAME_FLOOR = {  # the book's loading functions are made of the taught ones; a run on disk is made anew as them
@@ -34,6 +34,8 @@ LIBRARIES = {  # each belongs to few modules, so that the rest of the package do
     "IPython": {"train_live", "reference", "widgets"},
     "ipywidgets": {"widgets"},
     "safetensors": {"saved_runs"},
+    "loky": {"sweep"},  # processes that run trainings side by side, also those of a cell
+    "tqdm": {"sweep"},
     "greenlet": {"widgets"},  # leaves a training loop between two batches
 }
 

@@ -1,0 +1,380 @@
+"""Many trainings: a grid of plain configurations, run side by side, each a row in a file as soon as it is finished.
+
+Only the process that calls `sweep` writes. Whatever ends it, the same call goes on where it was.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import inspect
+import io
+import itertools
+import json
+import math
+import os
+import queue
+import signal
+import sqlite3
+import textwrap
+import threading
+import time
+from collections import deque
+from concurrent.futures import BrokenExecutor, CancelledError
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from loky import get_reusable_executor
+from torch import nn
+from tqdm.auto import tqdm
+
+from course_utils import corpora, training
+from course_utils.checks import RULES, checked, kind, one_of, optional, real, refuse, whole
+from course_utils.devices import available_cores
+from course_utils.fast import quick_layers
+from course_utils.loaders import KIND, load_data_time_machine
+from course_utils.models import RNNModel
+
+RECIPES = {"book": training.sgd, "one_cycle": training.one_cycle}
+LOOKS = 10  # a curve has about so many points
+PLAIN = (bool, int, float, str, tuple, type(None))
+MARK = 0x524E4E31  # SQLite's mark of whose file it is
+TABLE = "CREATE TABLE IF NOT EXISTS runs (key TEXT PRIMARY KEY, configuration TEXT, result TEXT, again INTEGER)"
+CPU = torch.device("cpu")
+ALONE = threading.Lock()  # seed and number of threads belong to the whole process
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """What a run is made of: plain values."""
+
+    num_steps: int = 35  # T, tokens of a window
+    num_hiddens: int = 64  # H, units of a layer
+    num_layers: int = 1  # layers, one above the other
+    cell: str = "RNN"  # or "GRU", "LSTM"
+    sampling: str = "sequential"  # or "random"
+    recipe: str = "one_cycle"  # or "book": plain SGD
+    lr: float = 0.01  # learning rate, that of one_cycle at its highest
+    num_epochs: int = 30  # times that the training text is read
+    seed: int = 0  # of torch: weights, windows, dropout
+    batch_size: int = 32  # B, windows of an update
+    max_tokens: int = 10_000  # tokens to train on, -1 for all
+    corpus: str = "story"  # or "time_machine", "auto", the path of a .txt file
+    tokens: str | None = None  # "letters", "characters" or "words"; None for what suits the text
+    seconds: float | None = None  # instead of num_epochs: stop after the epoch in which so many of training are over
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One finished run."""
+
+    configuration: Configuration
+    curve: tuple  # of (epoch, seconds of training so far, training perplexity, held-out perplexity), one for each look
+    seconds: float  # of the whole run: text, training and looks
+    parameters: int  # numbers that are learnt
+    sample: str | None  # what the model wrote at the last look; None if it cannot
+    error: str = ""  # one line, when the run failed; the curve goes as far as the run came
+
+    @property
+    def best(self):
+        """The lowest held-out perplexity of the curve; infinite if there is none."""
+        return min((look[3] for look in self.curve if look[3] is not None), default=math.inf)
+
+
+def as_float(rule):
+    """A number by the rule, as a float: 1 and 1.0 are the same run."""
+    return lambda name, value: float(rule(name, value))
+
+
+Configuration.__init__ = checked(
+    num_epochs=whole(1), recipe=one_of(*RECIPES), tokens=KIND, lr=as_float(RULES["lr"]),
+    seconds=optional(as_float(real(lambda number: 0 < number < 1e9, "a number of seconds above 0, or None"))),
+    corpus=lambda name, value: os.fspath(RULES["corpus"](name, value)),
+)(Configuration.__init__)  # fmt: skip
+
+
+def grid(**values):
+    """Return a list of `Configuration`: each value of a list with each of the others, those of the last name in turn.
+
+    `grid(num_hiddens=[16, 64], cell=["RNN", "GRU"], num_epochs=20)` has four: a value alone is the same for all.
+    """
+    lists = {name: value if isinstance(value, list | tuple | range) else [value] for name, value in values.items()}
+    for name, value in lists.items():
+        if not value:
+            refuse(name, value, "a value, or a list with something in it")
+    return [Configuration(**dict(zip(lists, chosen, strict=True))) for chosen in itertools.product(*lists.values())]
+
+
+# One run
+
+
+@checked(configuration=kind(lambda value: isinstance(value, Configuration), "a Configuration"))
+def run(configuration, model=RNNModel):
+    """Train `model(layer, vocab_size)` by the course's own loop, in one thread of the CPU; return a `Result`.
+
+    Whatever goes wrong meanwhile is the result's error. The process keeps its random numbers and its threads.
+    """
+    start, threads, found = time.perf_counter(), torch.get_num_threads(), {"curve": (), "parameters": 0, "sample": None}
+    with ALONE, torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()):
+        torch.set_num_threads(1)
+        try:
+            for found in follow(configuration, model):  # noqa: B007 - the last one counts
+                pass
+            error = ""
+        except Exception as raised:  # noqa: BLE001 - a reader's model may raise anything; it is told in the row
+            error = one_line(raised)
+        finally:
+            torch.set_num_threads(threads)
+    return Result(configuration, **found, seconds=time.perf_counter() - start, error=error)
+
+
+def follow(configuration, model):
+    """Yield after each look what is known of the run so far, as `Result` has it."""
+    c, curve, spent = configuration, (), 0.0
+    train_iter, vocab = load(c.batch_size, c.num_steps, c.sampling, c.max_tokens, c.corpus, c.tokens, text_of(c))
+    num_epochs = c.num_epochs if c.seconds is None else epochs_in(c, model, train_iter, vocab)
+    net = build(c, model, vocab)
+    parameters = sum(weight.numel() for weight in net.parameters() if weight.requires_grad)
+    with quick_layers():
+        for record in training.epochs(net, train_iter, vocab, c.lr, num_epochs, CPU, recipe=RECIPES[c.recipe],
+                                      every=max(1, num_epochs // LOOKS)):  # fmt: skip
+            spent += len(train_iter) * c.batch_size * c.num_steps / record.tokens_per_second
+            over = c.seconds is not None and spent >= c.seconds
+            seen = record.held_out_perplexity, record.sample
+            if over and seen == (None, None):
+                seen = training.look(net, train_iter, vocab, CPU, vocab.prefix)
+            if seen != (None, None):
+                curve += ((record.epoch, spent, record.perplexity, seen[0]),)
+                yield {"curve": curve, "parameters": parameters, "sample": seen[1]}
+            if over:
+                return
+
+
+@functools.lru_cache(maxsize=32)
+def load(batch_size, num_steps, sampling, max_tokens, corpus, tokens, text):
+    """`load_data_time_machine`, once in a process for the same windows of the same `text`, see `text_of`."""
+    return load_data_time_machine(batch_size, num_steps, sampling, max_tokens, corpus, tokens)
+
+
+def build(configuration, model, vocab):
+    torch.manual_seed(configuration.seed)
+    layer = getattr(nn, configuration.cell)(len(vocab), configuration.num_hiddens, configuration.num_layers)
+    return model(layer, len(vocab))
+
+
+def epochs_in(configuration, model, train_iter, vocab):
+    """Return how many epochs fill the seconds, from a trial: a recipe plans its learning rates for a known number."""
+    net = build(configuration, model, vocab)
+    optimizer, taken = training.sgd(net, 1e-3, 0), []
+    with quick_layers():
+        for _ in range(4):
+            start = time.perf_counter()
+            training.train_epoch(net, train_iter, optimizer, CPU)
+            taken.append(time.perf_counter() - start)
+    return math.ceil(configuration.seconds / sorted(taken)[1])
+
+
+def text_of(configuration):
+    """The fingerprint of a configuration's text: another text is another run, whatever its name."""
+    return hashlib.sha256(corpora.find(configuration.corpus).path.read_bytes()).hexdigest()
+
+
+def one_line(error):
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+
+
+# The store
+
+
+def opened(store):
+    """Open the file of a sweep, or begin one; ValueError if there is something else, which stays as it is."""
+    path, database = Path(store).expanduser().absolute(), None
+    try:
+        database = sqlite3.connect(path, timeout=60, isolation_level=None)  # each statement is a transaction of its own
+        if database.execute("PRAGMA application_id").fetchone() != (MARK,):
+            if database.execute("SELECT * FROM sqlite_master").fetchone():
+                raise sqlite3.DatabaseError("it belongs to another program")
+            database.execute(f"PRAGMA application_id = {MARK}")
+        for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", TABLE):  # FULL: see `keep`
+            database.execute(statement)
+    except sqlite3.Error as error:
+        if database:
+            database.close()
+        raise ValueError(f"store is {path}, which cannot be used: {error}; choose another file") from None
+    return database
+
+
+def stored(database, configurations):
+    """Return key -> Result of all rows for `configurations` (key -> Configuration) that need not be run again."""
+    rows = database.execute("SELECT key, result FROM runs WHERE NOT again")
+    found = {key: json.loads(result) for key, result in rows if key in configurations}
+    curves = {key: tuple(map(tuple, values.pop("curve"))) for key, values in found.items()}
+    return {key: Result(configurations[key], curves[key], **values) for key, values in found.items()}
+
+
+def keep(database, key, result, again):
+    """Write a row, which then is on the disk: the milliseconds that this takes are few beside a run's seconds."""
+    values = dataclasses.asdict(result)
+    row = key, json.dumps(values.pop("configuration")), json.dumps(values), again
+    database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", row)
+
+
+def key_of(configuration, text, source):
+    """The name of a row: the same in every process for the same configuration, text, model and versions."""
+    facts = [dataclasses.asdict(configuration), text, source, torch.__version__, version("rnn-course")]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def source_of(model):
+    """Return the source of a function, or of a class and what it inherits outside torch, and plain values in use."""
+    parts = [each for each in getattr(model, "__mro__", [model]) if each.__module__.split(".")[0] != "torch"]
+    return "\n".join(map(code_of, [part for part in parts if part is not object]))
+
+
+def code_of(part):
+    members = vars(part).items() if inspect.isclass(part) else [(part.__name__, part)]
+    functions = {name: inspect.unwrap(each) for name, each in members if inspect.isfunction(each)}
+    used = [inspect.getclosurevars(function) for function in functions.values()]
+    values = {name: value for each in used for name, value in (each.globals | each.nonlocals).items()}
+    values = {name: value for name, value in sorted(values.items()) if isinstance(value, PLAIN)}
+    try:
+        return f"{inspect.getsource(part)}\n{values}"
+    except (OSError, TypeError):  # a class of a cell is in no file, but its functions are known
+        own = {name: each for name, each in members if name not in functions and not name.startswith("__")}
+        return "\n".join([part.__name__, *map(inspect.getsource, functions.values()), f"{own}\n{values}"])
+
+
+# All runs
+
+
+@checked(
+    grid=kind(lambda value: isinstance(value, list | tuple) and all(isinstance(each, Configuration) for each in value),
+              "a list of Configuration, as grid(...) makes it"),
+    store=kind(lambda value: isinstance(value, str | os.PathLike) and Path(value).expanduser().parent.is_dir(),
+               'the path of a file in a folder that exists, such as "runs.sqlite"'),
+    executor=optional(kind(lambda value: callable(value.submit), "an executor, which has submit, or None")),
+    model=kind(lambda value: inspect.isclass(value) or inspect.isfunction(value),
+               "a class such as RNNModel, or a function (layer, vocab_size) that returns a model"),
+)  # fmt: skip
+def sweep(grid, store, executor=None, model=RNNModel):
+    """Run what of a grid is not in the store yet; return a list of `Result` in the grid's order.
+
+    Interrupting the cell keeps all finished runs, and returns them; the same call goes on with the others. So it does
+    after a crash. A run that failed is a row with its error, and is not tried again; one whose worker died is run once
+    more, alone, and again by the next call.
+
+    Args:
+        grid: a list of `Configuration`, see `grid`.
+        store: an SQLite file on a disk of this machine (its log needs shared memory), made if there is none.
+        executor: None for this machine's cores, or anything with `submit` as in concurrent.futures. A cluster is the
+            same call with `Client(...).get_executor()` of Dask (`pip install distributed`), where the client is
+            `Client(SSHCluster(["host", "host"]))`, `Client(dask_jobqueue.SLURMCluster(cores=1, memory="2GB"))` or
+            `Client(dask_kubernetes.operator.KubeCluster(image=...))`; each worker needs the course and the text.
+        model: called with (layer, vocab_size); it may be a class of a cell. What it calls elsewhere is not in the key.
+
+    Raises:
+        ValueError, OSError: an argument is out of range, a text is missing, or the store is another program's file.
+    """
+    texts = {each.corpus: text_of(each) for each in {each.corpus: each for each in grid}.values()}
+    source = source_of(model)
+    keys = [key_of(each, texts[each.corpus], source) for each in grid]
+    with contextlib.closing(opened(store)) as database:
+        wanted = dict(zip(keys, grid, strict=True))
+        known = stored(database, wanted)
+        todo = {key: (each, model, texts[each.corpus]) for key, each in wanted.items() if key not in known}
+        try:
+            with (contextlib.closing(finished(todo, executor)) as results,
+                  tqdm(total=len(todo), unit="run", disable=not todo) as bar):  # fmt: skip
+                for key, result, again in results:
+                    keep(database, key, result, again)
+                    known[key] = result
+                    bar.update()
+        except KeyboardInterrupt:
+            print(f"Stopped: {len(known)} of {len(wanted)} runs are in {store}; the same call goes on with the others.")
+    return [known[key] for key in keys if key in known]
+
+
+def task(configuration, model, text):
+    """What a worker does."""
+    if text_of(configuration) != text:
+        raise ValueError(f"{configuration.corpus} is another text on this worker; give it the same file")
+    return run(configuration, model)
+
+
+def finished(todo, executor):
+    """Yield (key, Result, whether to try it again another time) of each run of `todo`, key -> arguments of `task`.
+
+    When a worker dies, loky cannot say whose it was: all runs that were on their way are suspects, and run one by one.
+    """
+    waiting, running, suspects, done = deque(todo), {}, set(), queue.SimpleQueue()
+    width = math.inf if executor else 2 * available_cores()  # so that no worker waits, and few are suspects
+    with on_interrupt(done):
+        try:
+            while waiting or running:
+                while waiting and len(running) < (1 if suspects else width) and done.empty():
+                    future = submit(executor, todo[waiting[0]])
+                    running[future] = waiting.popleft()
+                    future.add_done_callback(done.put)
+                future = next_of(done)
+                key = running.pop(future)
+                error = CancelledError("it was cancelled") if future.cancelled() else future.exception()
+                if isinstance(error, BrokenExecutor) and executor is None and key not in suspects:
+                    suspects.add(key)
+                    waiting.appendleft(key)
+                    continue
+                suspects.discard(key)
+                failed = error and Result(todo[key][0], (), 0.0, 0, None, one_line(error))
+                yield key, failed or future.result(), error is not None
+        finally:
+            for future in running:
+                future.cancel()
+            if running and executor is None:
+                local_executor().shutdown(kill_workers=True)
+
+
+def submit(executor, arguments):
+    """Hand a run to the executor; the default one is made anew when a worker's death has broken it."""
+    while True:
+        try:
+            return (executor or local_executor()).submit(task, *arguments)
+        except BrokenExecutor:
+            if executor:
+                raise
+
+
+def local_executor():
+    """One worker for each core that this process may use; they stay for a minute, for the next sweep."""
+    return get_reusable_executor(available_cores(), timeout=60, initializer=ignore_interrupts)
+
+
+def ignore_interrupts():
+    """An interrupt reaches all processes of a terminal or kernel; the parent alone decides what it means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def next_of(done):
+    """Return the next finished future, or raise KeyboardInterrupt once all that were finished before it are told."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            if (future := done.get(timeout=1)) is None:  # Windows hears an interrupt between two calls only
+                raise KeyboardInterrupt
+            return future
+
+
+@contextlib.contextmanager
+def on_interrupt(done):
+    """Put None into `done` when the process is interrupted, so that no row is cut in two; the next time is as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*signal_and_frame):
+        signal.signal(signal.SIGINT, before)
+        done.put(None)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
