@@ -3,53 +3,73 @@
 import math
 import statistics
 
+import numpy as np
+
 from course_utils.plots.cells import draw_cells
-from course_utils.plots.picture import BLUE, GREY, PURPLE, VERMILION, FixedPicture, tint
+from course_utils.plots.picture import BLUE, GREY, PURPLE, VERMILION, QuickPicture, tint
 
 TICKS = (1, 2, 3, 5, 10, 20, 40)
 NOT_THERE = "nobody has trained this setting:\npress Train this live"
 
 
-def explorer_picture(view, live=()):
-    """Return a `Picture` of an `experiments.explorer.View`.
+class ExplorerPicture(QuickPicture):
+    """The picture of an `experiments.explorer.View`, redrawn in place."""
 
-    Args:
-        live: points (epoch, seconds, perplexity, held-out perplexity) of a run of this setting that is trained now.
+    def __init__(self):
+        super().__init__(9, 3.7)
+        self.curves, self.map = self.add_axes((0.06, 0.13, 0.46, 0.74)), self.add_axes((0.63, 0.13, 0.35, 0.74))
+        self.curves.set(xlabel="epoch", ylabel="perplexity", yscale="log")
+        self.curves.set(ylim=(1, 40))
+        self.curves.set_yticks(TICKS, TICKS)
+        self.curves.minorticks_off()
+        self.title = self.curves.set_title("", loc="left", fontsize=10, animated=True)
+
+    def draw_view(self, view, live=()):
+        """Show a view, and the looks (epoch, seconds, perplexity, held-out perplexity) of a live run of its setting."""
+        for artist in self._moving():
+            artist.remove()
+        for runs in view.neighbours:
+            self.curves.plot(*spread([run.curve for run in runs], 3)[:2], color=GREY, alpha=0.5, linewidth=1)
+        self._draw_curves([run.curve for run in view.runs], live)
+        self.title.set_text(summary(view.runs))
+        draw_map(self.map, view)
+        self.key = view.across, view.down
+        for artist in self._moving():
+            artist.set_animated(True)
+        return self
+
+    def _moving(self):
+        return [artist for axes in self.axes for artist in (*axes.lines, *axes.collections, *axes.texts, *axes.patches)]
+
+    def _draw_curves(self, curves, live):
+        for place, colour, name in ((2, BLUE, "training text"), (3, VERMILION, "held-out text")):
+            if curves:
+                epochs, mean, low, high = spread(curves, place)
+                self.curves.plot(epochs, mean, color=colour)
+                self.curves.fill_between(epochs, low, high, color=colour, alpha=0.25, linewidth=0)
+                self._name(epochs[-1], mean[-1], name, colour)
+            if live:
+                epochs, values, *_ = spread([live], place)
+                self.curves.plot(epochs, values, ":o" if place == 3 else ":", color=PURPLE, markersize=3)
+        if live:
+            self._name(epochs[-1], values[-1], "trained live", PURPLE)
+        elif not curves:
+            self.curves.text(0.5, 0.5, NOT_THERE, transform=self.curves.transAxes, ha="center")
+        self.curves.set_xlim(0, 1.3 * max((look[0] for curve in (*curves, live) for look in curve), default=1))
+
+    def _name(self, epoch, value, name, colour):
+        self.curves.annotate(name, (epoch, min(value, TICKS[-1])), (4, 0), textcoords="offset points",
+                             color=colour, fontsize=8, va="center")  # fmt: skip
+
+
+def spread(curves, place):
+    """Epochs, and what stands at `place` of the looks there: its mean, lowest and highest over the curves.
+
+    Runs that are ended by the clock have looks at other epochs: between two of a curve lies a straight line.
     """
-    picture = FixedPicture(9, 3.7)
-    curves = picture.add_axes((0.06, 0.13, 0.46, 0.74))
-    for runs in view.neighbours:
-        epochs, _, (held_out, _, _) = bands(runs)
-        curves.plot(epochs, held_out, "-", color=GREY, alpha=0.5, linewidth=1)
-    if view.runs:
-        epochs, *both = bands(view.runs)
-        for (mean, low, high), colour, label in zip(both, (BLUE, VERMILION), ("training", "held-out"), strict=True):
-            curves.fill_between(epochs, low, high, color=colour, alpha=0.25, linewidth=0)
-            curves.plot(epochs, mean, "-", color=colour, label=f"{label} text")
-    if live:
-        epochs, _, training, held_out = zip(*live, strict=True)
-        curves.plot(epochs, training, ":", epochs, held_out, "o-", color=PURPLE, markersize=3)
-        curves.plot([], [], "o-", color=PURPLE, markersize=3, label="trained live")
-    elif not view.runs:
-        curves.text(0.5, 0.5, NOT_THERE, transform=curves.transAxes, ha="center", color=GREY)
-    curves.set(xlabel="epoch", ylabel="perplexity", yscale="log")
-    curves.set(ylim=(1, 40), xlim=(0, None))
-    curves.set_yticks(TICKS, TICKS)
-    curves.minorticks_off()
-    curves.set_title(summary(view.runs), loc="left", fontsize=10)
-    if view.runs or live:
-        curves.legend(loc="lower left", frameon=False, fontsize=8)
-    draw_map(picture.add_axes((0.62, 0.13, 0.36, 0.74)), view)
-    return picture
-
-
-def bands(runs):
-    """Epochs, and for training and held-out text (mean, lowest, highest) of the seeds at each."""
-    columns = [[*zip(*run.curve, strict=True)] for run in runs]
-    training, held_out = ([*zip(*(column[place] for column in columns), strict=True)] for place in (2, 3))
-    return columns[0][0], *((
-        [statistics.geometric_mean(each) for each in seeds], [*map(min, seeds)], [*map(max, seeds)]
-    ) for seeds in (training, held_out))  # fmt: skip
+    epochs = [look[0] for look in min(curves, key=len)]
+    logs = [np.interp(epochs, [look[0] for look in curve], [np.log(look[place]) for look in curve]) for curve in curves]
+    return epochs, *np.exp([np.mean(logs, 0), np.min(logs, 0), np.max(logs, 0)])
 
 
 def summary(runs):
@@ -63,20 +83,16 @@ def summary(runs):
 
 def draw_map(axes, view):
     """The lowest held-out perplexity of the settings around the chosen one, which is framed; dark is good."""
-    numbers = [number for row in view.lowest for number in row if math.isfinite(number)]
-    low, high = min(numbers, default=1), max(numbers, default=1)
-    shades = [[tint(BLUE, shade(number, low, high)) for number in row] for row in view.lowest]
+    numbers = [math.log(number) for row in view.lowest for number in row if math.isfinite(number)]
+    low, high = min(numbers, default=0), max(numbers, default=0)
+
+    def shade(number):
+        return 0.05 + 0.7 * (high - math.log(number)) / max(high - low, 1e-9) if math.isfinite(number) else 0
+
+    shades = [[tint(BLUE, shade(number)) for number in row] for row in view.lowest]
     labels = [[f"{number:.1f}" if math.isfinite(number) else "–" for number in row] for row in view.lowest]
     draw_cells(axes, shades, labels, "lowest held-out perplexity", frame=view.frame)
     (across, columns), (down, rows) = view.across, view.down
-    axes.set(xlabel=across, aspect="auto")
+    axes.set(xlabel=across, ylabel=down, aspect="auto")
     axes.set_xticks(range(len(columns)), columns)
-    axes.set_yticks(range(len(view.lowest)), rows if down != across else [""])
-    axes.set_ylabel(down if down != across else "")
-
-
-def shade(number, low, high):
-    """From 0.75 for the lowest to 0.05 for the highest, by their logarithms; 0 for none."""
-    if not math.isfinite(number):
-        return 0.0
-    return 0.05 + 0.7 * (math.log(high / number) / math.log(high / low) if high > low else 0.0)
+    axes.set_yticks(range(len(rows)), rows)

@@ -2,8 +2,10 @@
 
 import io
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 
 # Okabe and Ito's palette, told apart by colour-blind readers too
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
@@ -40,3 +42,33 @@ class FixedPicture(Picture):
 
     def __init__(self, width, height):
         Figure.__init__(self, figsize=(width, height), dpi=100)
+
+
+class QuickPicture(FixedPicture):
+    """A picture in which only some artists move: those are drawn over a kept background, in a fraction of the time.
+
+    Blitting, as matplotlib's guide to animations has it. An artist moves if it is `animated`; it is in saved pictures
+    too. Where an axis or `key` has changed, the background is drawn anew.
+    """
+
+    def __init__(self, width, height):
+        super().__init__(width, height)
+        self.canvas, self.key, self._background = FigureCanvasAgg(self), None, None
+
+    def png(self, dpi=100):
+        """The picture as PNG bytes; quick with 100 dots per inch."""
+        return self.quick_png() if dpi == 100 else super().png(dpi)
+
+    def quick_png(self):
+        state = self.key, [axes.viewLim.extents.tolist() for axes in self.axes]
+        if self._background is None or self._background[0] != state:
+            self.canvas.draw()
+            self._background = state, self.canvas.copy_from_bbox(self.bbox)
+        self.canvas.restore_region(self._background[1])
+        for axes in self.axes:
+            for artist in sorted(axes.get_children(), key=lambda artist: artist.zorder):
+                if artist.get_animated():
+                    axes.draw_artist(artist)
+        buffer = io.BytesIO()
+        imsave(buffer, self.canvas.buffer_rgba(), format="png", pil_kwargs={"compress_level": 1})
+        return buffer.getvalue()

@@ -1,134 +1,123 @@
 """The run explorer: sliders over trainings that were done before, and one more of them live."""
 
 import asyncio
+import contextlib
 import dataclasses
 import html
-import statistics
 
 import ipywidgets
 
 from course_utils import plots
 from course_utils.checks import checked, kind
 from course_utils.experiments import explorer
-from course_utils.fast import quick_layers
 from course_utils.models import RNNModel
-from course_utils.sweep import Result, steps
+from course_utils.sweep import Result, follow
 from course_utils.widgets.lab import Lab, Latest, choice
+from course_utils.widgets.runs import html_table
+from course_utils.widgets.tasks import Tasks, running_loop
 
-SECONDS_FOR_THE_PAGE = 0.005  # after every epoch, so that the loop hears of a button
+SECONDS_FOR_THE_PAGE = 0.005  # after every look, so that the loop hears of a button
 NUM_BEST = 5
 
+
 def _are_runs(runs):
-    return all(isinstance(run, Result) for run in runs) and explorer.varied(runs)
+    return all(isinstance(run, Result) for run in runs) and explorer.Grid(runs).fields
 
 
-RUNS = kind(_are_runs, "a list of results of `sweep`, of at least two settings")
+class RunExplorer(Tasks, Lab):
+    """A slider for each field in which runs differ: the curves of that setting at once, over its neighbours in grey.
 
-
-class RunExplorer(Lab):
-    """A slider for each field in which runs differ: the curves of that setting at once, among its neighbours in grey.
-
-    Beside them stands a map of the lowest held-out perplexity over any two fields. *Train this live* trains the chosen
-    setting anew, here and now, with its curve over the stored one; a setting that is not in the grid can be had so too.
+    Beside them stands a map of the lowest held-out perplexity over any two fields. The button trains the chosen setting
+    here and now, with its curve over the stored one; a setting that is not in the grid can be had in this way too.
 
     Args:
-        runs: `sweep.Result`s, as `experiments.explorer.read("explore").records` or those of a sweep of yours.
+        runs: `sweep.Result`s of at least two settings, from `experiments.explorer.read` or from a sweep of yours.
         model: the class that is trained live, called as `model(rnn_layer, vocab_size)`.
 
     Attributes:
-        record: the `experiments.explorer.View` of the last picture.
         across, down: the fields of the map; every field in which the runs differ is a control of its name.
         train: the button.
-        live: configuration -> the `Result` of a live run, as far as it got.
+        record: the `experiments.explorer.View` of the last picture.
+        live: configuration -> what `sweep.follow` told last of a live run.
     """
 
     columns = (4, 4)
-    _task = None
 
-    @checked(runs=RUNS)
+    @checked(runs=kind(_are_runs, "a list of results of sweep, of two settings or more"))
     def __init__(self, runs, model=RNNModel):
         __tracebackhide__ = True
-        self.runs, self.model, self.live = tuple(run for run in runs if run.curve), Latest(model), {}
-        self.sample, self.best = ipywidgets.HTML(), ipywidgets.HTML()
+        self.grid, self.model, self.live = explorer.Grid(runs), Latest(model), {}
+        self._picture = plots.ExplorerPicture()
+        self.sample, self.best = ipywidgets.HTML(), ipywidgets.HTML(html_table(_best(self.grid)))
         self.train = ipywidgets.Button(description="Train this live", button_style="primary")
-        self.train.on_click(lambda _: self.in_loop(self._start_or_stop))
-        values = explorer.varied(self.runs)
-        controls = {field: choice(field, options, options[len(options) // 2]) for field, options in values.items()}
-        fields = list(values)
-        controls |= {"across": choice("map: across", fields), "down": choice("map: down", fields, fields[1 % len(fields)])}
+        self.train.on_click(lambda _: self.do(self._start_or_stop))
+        names = list(self.grid.fields)
+        controls = {name: choice(name, values, values[len(values) // 2]) for name, values in self.grid.fields.items()}
+        controls |= {"across": choice("map across", names), "down": choice("map down", names, names[1 % len(names)])}
+        self.loop = running_loop()
         super().__init__(controls)
 
     def arrange(self):
+        """The controls, the button, and the place for an error."""
         *controls, errors = super().arrange()
         return [*controls, self.train, errors]
 
     def below(self):
-        """What the model wrote at the end, and the best settings."""
+        """What the models wrote, and the best settings of all."""
         return [self.sample, self.best]
 
     @property
     def configuration(self):
-        """The `sweep.Configuration` of the controls, with the first seed."""
-        setting = {name: control.value for name, control in self.controls.items() if name not in ("across", "down")}
-        return dataclasses.replace(self.runs[0].configuration, **setting)
+        """What the controls ask for, a `sweep.Configuration` with the first run's seed."""
+        return dataclasses.replace(self.grid.runs[0].configuration, **self._setting())
+
+    def _setting(self):
+        return {name: self.controls[name].value for name in self.grid.fields}
 
     def draw(self):
-        configuration = self.configuration
-        setting = {field: getattr(configuration, field) for field in explorer.varied(self.runs)}
-        self.record = explorer.view(self.runs, setting, self.across.value, self.down.value)
-        live = self.live.get(configuration)
+        self.record = self.grid.view(self._setting(), self.across.value, self.down.value)
+        live = self.live.get(self.configuration, {"curve": ()})
         self._write(live)
-        return plots.explorer_picture(self.record, live.curve if live else ())
+        return self._picture.draw_view(self.record, live["curve"])
 
     def _write(self, live):
-        """Write the samples of the setting, and the best settings of all."""
-        shown = [("live", live)] if live else []
-        shown += [(f"seed {run.configuration.seed}", run) for run in self.record.runs]
-        lines = [html.escape(f"{name}: {run.sample or ''}").replace("\n", "↵") for name, run in shown]
+        shown = [("live", live["sample"])] if live["curve"] else []
+        shown += [(f"seed {run.configuration.seed}", run.sample) for run in self.record.runs]
+        lines = [html.escape(f"{name}: {sample or ''}").replace("\n", "↵") for name, sample in shown]
         self.sample.value = f"<pre style='white-space: pre-wrap; margin: 0'>{'<br>'.join(lines)}</pre>"
-        self.train.description = "Stop" if self.active else "Train this live"
 
     # What follows runs in the loop's thread
 
-    @property
-    def active(self):
-        """Whether a run is trained just now."""
-        return self._task is not None and not self._task.done()
-
     def _start_or_stop(self):
-        if self.active:
-            self._task.cancel()
-            return
-        if self._loop is None:
-            raise RuntimeError("the run explorer trains in a notebook; in a script call course_utils.sweep.run")
-        self._task = self._loop.create_task(self._follow(self.configuration))
-        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())  # looked at: reported once
+        if self.busy:
+            self.task.cancel()
+        else:
+            self.begin(self._train, self.configuration)
 
-    async def _follow(self, configuration):
-        """Train, and draw what there is after each epoch; cancelling ends it between two epochs."""
+    async def _train(self, configuration):
+        """Train, and draw what there is after each look; cancelling ends it between two of them."""
+        self.train.description = "Stop"
         try:
-            with self.guard():
-                results = steps(configuration, self.model.now())
-                while (result := self._next(results)) is not None:
-                    self.live[configuration] = result
+            with contextlib.closing(follow(configuration, self.model.now())) as looks:
+                while (found := self._next(looks)) is not None:
+                    self.live[configuration] = found
                     if self.configuration == configuration:
                         self.update()
                     await asyncio.sleep(SECONDS_FOR_THE_PAGE)
-        except Exception as error:
-            self._loop.call_exception_handler({"message": f"Task exception in {configuration}", "exception": error})
-            raise
         finally:
             self.train.description = "Train this live"
+        return self.live[configuration]
 
-    @staticmethod
-    def _next(results):
-        with quick_layers():
-            return next(results, None)
+    def _next(self, looks):
+        with self.guard():
+            return next(looks, None)
 
-    async def finished(self):
-        """Wait for the end of the live run and return its `Result`; raise what made it fail."""
-        if self._task is None:
-            raise RuntimeError("nothing is trained live; press the button or call lab.train.click() first")
-        await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            self._task.result()
+
+def _best(grid):
+    """The best settings as rows of a table, column -> cell."""
+    rows = []
+    for setting, runs in grid.best(NUM_BEST):
+        reached, seconds = [run.best for run in runs], [run.seconds for run in runs]
+        row = setting | {"lowest held-out": f"{min(reached):.2f} to {max(reached):.2f}"}
+        rows.append(row | {"seconds": f"{max(seconds):.1f}", "parameters": f"{runs[0].parameters:,}"})
+    return rows

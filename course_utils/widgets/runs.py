@@ -75,7 +75,11 @@ def samples(history):
 
 def table(runs):
     """The runs as an HTML table, a row each."""
-    rows = [_row(run) for run in runs]
+    return html_table([_row(run) for run in runs])
+
+
+def html_table(rows):
+    """Rows (column -> cell) as an HTML table; nothing without a row."""
     head = "".join(f"<th>{name}</th>" for name in rows[0]) if rows else ""
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row.values())}</tr>" for row in rows)
     style = "border-collapse: collapse; line-height: 1.5"
