@@ -38,6 +38,7 @@ from course_utils.models import RNNModel
 
 RECIPES = {"book": training.sgd, "one_cycle": training.one_cycle}
 LOOKS = 10  # a curve has about so many points
+OTHERS = ("torch", "builtins")  # whose code belongs to a version
 PLAIN = (bool, int, float, str, tuple, type(None))
 MARK = 0x524E4E31  # SQLite's mark of whose file it is
 TABLE = "CREATE TABLE IF NOT EXISTS runs (key TEXT PRIMARY KEY, configuration TEXT, result TEXT, again INTEGER)"
@@ -71,7 +72,7 @@ class Result:
 
     configuration: Configuration
     curve: tuple  # of (epoch, seconds of training so far, training perplexity, held-out perplexity), one for each look
-    seconds: float  # of the whole run: text, training and looks
+    seconds: float  # of training, without reading the text and without the looks
     parameters: int  # numbers that are learnt
     sample: str | None  # what the model wrote at the last look; None if it cannot
     error: str = ""  # one line, when the run failed; the curve goes as far as the run came
@@ -115,27 +116,27 @@ def run(configuration, model=RNNModel):
 
     Whatever goes wrong meanwhile is the result's error. The process keeps its random numbers and its threads.
     """
-    start, threads, found = time.perf_counter(), torch.get_num_threads(), {"curve": (), "parameters": 0, "sample": None}
+    result, error, threads = Result(configuration, (), 0.0, 0, None), "", torch.get_num_threads()
     with ALONE, torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()):
         torch.set_num_threads(1)
         try:
-            for found in follow(configuration, model):  # noqa: B007 - the last one counts
+            for result in follow(configuration, model):  # noqa: B007 - the last one counts
                 pass
-            error = ""
-        except Exception as raised:  # noqa: BLE001 - a reader's model may raise anything; it is told in the row
+        except Exception as raised:  # noqa: BLE001 - a reader's model may raise anything; the row tells it
             error = one_line(raised)
         finally:
             torch.set_num_threads(threads)
-    return Result(configuration, **found, seconds=time.perf_counter() - start, error=error)
+    return dataclasses.replace(result, error=error)
 
 
 def follow(configuration, model):
-    """Yield after each look what is known of the run so far, as `Result` has it."""
+    """Yield the `Result` so far: of the new model, and after each look."""
     c, curve, spent = configuration, (), 0.0
     train_iter, vocab = load(c.batch_size, c.num_steps, c.sampling, c.max_tokens, c.corpus, c.tokens, text_of(c))
     num_epochs = c.num_epochs if c.seconds is None else epochs_in(c, model, train_iter, vocab)
     net = build(c, model, vocab)
     parameters = sum(weight.numel() for weight in net.parameters() if weight.requires_grad)
+    yield Result(c, curve, spent, parameters, None)
     with quick_layers():
         for record in training.epochs(net, train_iter, vocab, c.lr, num_epochs, CPU, recipe=RECIPES[c.recipe],
                                       every=max(1, num_epochs // LOOKS)):  # fmt: skip
@@ -146,7 +147,7 @@ def follow(configuration, model):
                 seen = training.look(net, train_iter, vocab, CPU, vocab.prefix)
             if seen != (None, None):
                 curve += ((record.epoch, spent, record.perplexity, seen[0]),)
-                yield {"curve": curve, "parameters": parameters, "sample": seen[1]}
+                yield Result(c, curve, spent, parameters, seen[1])
             if over:
                 return
 
@@ -165,14 +166,14 @@ def build(configuration, model, vocab):
 
 def epochs_in(configuration, model, train_iter, vocab):
     """Return how many epochs fill the seconds, from a trial: a recipe plans its learning rates for a known number."""
-    net = build(configuration, model, vocab)
-    optimizer, taken = training.sgd(net, 1e-3, 0), []
+    net, taken = build(configuration, model, vocab), []
+    optimizer = RECIPES[configuration.recipe](net, 1e-3, 4 * len(train_iter))
     with quick_layers():
         for _ in range(4):
             start = time.perf_counter()
             training.train_epoch(net, train_iter, optimizer, CPU)
             taken.append(time.perf_counter() - start)
-    return math.ceil(configuration.seconds / sorted(taken)[1])
+    return math.ceil(configuration.seconds / min(taken))
 
 
 def text_of(configuration):
@@ -184,7 +185,32 @@ def one_line(error):
     return textwrap.shorten(f"{type(error).__name__}: {error}", 300)
 
 
-# The store
+# Keys and rows
+
+
+def key_of(configuration, text, source):
+    """The name of a row: the same in every process for the same configuration, text, model and versions."""
+    facts = [dataclasses.asdict(configuration), text, source, torch.__version__, version("rnn-course")]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def source_of(model):
+    """Return the source of a function, or of a class and all that it inherits from, with the plain values in use."""
+    parts = [each for each in getattr(model, "__mro__", [model]) if each.__module__.split(".")[0] not in OTHERS]
+    return "\n".join(map(code_of, parts))
+
+
+def code_of(part):
+    members = vars(part) if inspect.isclass(part) else {part.__name__: part}
+    functions = {name: inspect.unwrap(each) for name, each in members.items() if inspect.isfunction(each)}
+    used = [inspect.getclosurevars(function) for function in functions.values()]
+    used = {name: value for each in used for name, value in (each.globals | each.nonlocals).items()}
+    code = [f"{name} = {value!r}" for name, value in sorted(used.items()) if isinstance(value, PLAIN)]
+    try:
+        return "\n".join([inspect.getsource(part), *code])
+    except (OSError, TypeError):  # a class of a cell is in no file, but its functions are known
+        own = {name: each for name, each in members.items() if name not in functions and not name.startswith("__")}
+        return "\n".join([part.__name__, *map(inspect.getsource, functions.values()), f"{own}", *code])
 
 
 def opened(store):
@@ -205,44 +231,19 @@ def opened(store):
     return database
 
 
-def stored(database, configurations):
-    """Return key -> Result of all rows for `configurations` (key -> Configuration) that need not be run again."""
+def stored(database, wanted):
+    """Return key -> Result of the rows for `wanted` (key -> Configuration) that need not be run again."""
     rows = database.execute("SELECT key, result FROM runs WHERE NOT again")
-    found = {key: json.loads(result) for key, result in rows if key in configurations}
+    found = {key: json.loads(result) for key, result in rows if key in wanted}
     curves = {key: tuple(map(tuple, values.pop("curve"))) for key, values in found.items()}
-    return {key: Result(configurations[key], curves[key], **values) for key, values in found.items()}
+    return {key: Result(wanted[key], curves[key], **values) for key, values in found.items()}
 
 
 def keep(database, key, result, again):
-    """Write a row, which then is on the disk: the milliseconds that this takes are few beside a run's seconds."""
+    """Write a row, which then is safe from a power cut too: the milliseconds are few beside a run's seconds."""
     values = dataclasses.asdict(result)
     row = key, json.dumps(values.pop("configuration")), json.dumps(values), again
     database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", row)
-
-
-def key_of(configuration, text, source):
-    """The name of a row: the same in every process for the same configuration, text, model and versions."""
-    facts = [dataclasses.asdict(configuration), text, source, torch.__version__, version("rnn-course")]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def source_of(model):
-    """Return the source of a function, or of a class and what it inherits outside torch, and plain values in use."""
-    parts = [each for each in getattr(model, "__mro__", [model]) if each.__module__.split(".")[0] != "torch"]
-    return "\n".join(map(code_of, [part for part in parts if part is not object]))
-
-
-def code_of(part):
-    members = vars(part).items() if inspect.isclass(part) else [(part.__name__, part)]
-    functions = {name: inspect.unwrap(each) for name, each in members if inspect.isfunction(each)}
-    used = [inspect.getclosurevars(function) for function in functions.values()]
-    values = {name: value for each in used for name, value in (each.globals | each.nonlocals).items()}
-    values = {name: value for name, value in sorted(values.items()) if isinstance(value, PLAIN)}
-    try:
-        return f"{inspect.getsource(part)}\n{values}"
-    except (OSError, TypeError):  # a class of a cell is in no file, but its functions are known
-        own = {name: each for name, each in members if name not in functions and not name.startswith("__")}
-        return "\n".join([part.__name__, *map(inspect.getsource, functions.values()), f"{own}\n{values}"])
 
 
 # All runs
@@ -253,7 +254,7 @@ def code_of(part):
               "a list of Configuration, as grid(...) makes it"),
     store=kind(lambda value: isinstance(value, str | os.PathLike) and Path(value).expanduser().parent.is_dir(),
                'the path of a file in a folder that exists, such as "runs.sqlite"'),
-    executor=optional(kind(lambda value: callable(value.submit), "an executor, which has submit, or None")),
+    executor=kind(lambda value: value is None or callable(value.submit), "an executor, which has submit, or None"),
     model=kind(lambda value: inspect.isclass(value) or inspect.isfunction(value),
                "a class such as RNNModel, or a function (layer, vocab_size) that returns a model"),
 )  # fmt: skip
@@ -271,7 +272,7 @@ def sweep(grid, store, executor=None, model=RNNModel):
             same call with `Client(...).get_executor()` of Dask (`pip install distributed`), where the client is
             `Client(SSHCluster(["host", "host"]))`, `Client(dask_jobqueue.SLURMCluster(cores=1, memory="2GB"))` or
             `Client(dask_kubernetes.operator.KubeCluster(image=...))`; each worker needs the course and the text.
-        model: called with (layer, vocab_size); it may be a class of a cell. What it calls elsewhere is not in the key.
+        model: called with (layer, vocab_size); it may be a class of a cell. Functions that it calls are not in the key.
 
     Raises:
         ValueError, OSError: an argument is out of range, a text is missing, or the store is another program's file.
@@ -279,13 +280,13 @@ def sweep(grid, store, executor=None, model=RNNModel):
     texts = {each.corpus: text_of(each) for each in {each.corpus: each for each in grid}.values()}
     source = source_of(model)
     keys = [key_of(each, texts[each.corpus], source) for each in grid]
+    wanted = dict(zip(keys, grid, strict=True))
     with contextlib.closing(opened(store)) as database:
-        wanted = dict(zip(keys, grid, strict=True))
         known = stored(database, wanted)
         todo = {key: (each, model, texts[each.corpus]) for key, each in wanted.items() if key not in known}
+        results, bar = finished(todo, executor), tqdm(total=len(todo), unit="run", disable=not todo)
         try:
-            with (contextlib.closing(finished(todo, executor)) as results,
-                  tqdm(total=len(todo), unit="run", disable=not todo) as bar):  # fmt: skip
+            with contextlib.closing(results), bar:
                 for key, result, again in results:
                     keep(database, key, result, again)
                     known[key] = result
@@ -295,6 +296,47 @@ def sweep(grid, store, executor=None, model=RNNModel):
     return [known[key] for key in keys if key in known]
 
 
+def finished(todo, executor):
+    """Yield (key, Result, whether to try it again another time) of each run of `todo`, key -> arguments of `task`.
+
+    When a worker dies, loky cannot say whose it was: all runs that were on their way are suspects, and run one by one.
+    """
+    waiting, running, suspects, done = deque(todo), {}, set(), queue.SimpleQueue()
+    workers = min(available_cores(), len(todo))
+    width = math.inf if executor else 2 * workers  # so that none waits, and few runs are suspects
+    try:
+        while waiting or running:
+            while waiting and len(running) < (1 if suspects else width) and done.empty():
+                future = submit(executor, workers, todo[waiting[0]])
+                running[future] = waiting.popleft()
+                future.add_done_callback(done.put)
+            future = next_of(done)
+            key = running.pop(future)
+            error = CancelledError("it was cancelled") if future.cancelled() else future.exception()
+            if isinstance(error, BrokenExecutor) and executor is None and key not in suspects:
+                suspects.add(key)
+                waiting.appendleft(key)
+                continue
+            suspects.discard(key)
+            failed = error and Result(todo[key][0], (), 0.0, 0, None, one_line(error))
+            yield key, failed or future.result(), error is not None
+    finally:
+        for future in running:
+            future.cancel()
+        if running and executor is None:
+            local_executor(workers).shutdown(kill_workers=True)
+
+
+def submit(executor, workers, arguments):
+    """Hand a run to the executor; the default one is made anew when a worker's death has broken it."""
+    while True:
+        try:
+            return (executor or local_executor(workers)).submit(task, *arguments)
+        except BrokenExecutor:
+            if executor:
+                raise
+
+
 def task(configuration, model, text):
     """What a worker does."""
     if text_of(configuration) != text:
@@ -302,79 +344,17 @@ def task(configuration, model, text):
     return run(configuration, model)
 
 
-def finished(todo, executor):
-    """Yield (key, Result, whether to try it again another time) of each run of `todo`, key -> arguments of `task`.
-
-    When a worker dies, loky cannot say whose it was: all runs that were on their way are suspects, and run one by one.
-    """
-    waiting, running, suspects, done = deque(todo), {}, set(), queue.SimpleQueue()
-    width = math.inf if executor else 2 * available_cores()  # so that no worker waits, and few are suspects
-    with on_interrupt(done):
-        try:
-            while waiting or running:
-                while waiting and len(running) < (1 if suspects else width) and done.empty():
-                    future = submit(executor, todo[waiting[0]])
-                    running[future] = waiting.popleft()
-                    future.add_done_callback(done.put)
-                future = next_of(done)
-                key = running.pop(future)
-                error = CancelledError("it was cancelled") if future.cancelled() else future.exception()
-                if isinstance(error, BrokenExecutor) and executor is None and key not in suspects:
-                    suspects.add(key)
-                    waiting.appendleft(key)
-                    continue
-                suspects.discard(key)
-                failed = error and Result(todo[key][0], (), 0.0, 0, None, one_line(error))
-                yield key, failed or future.result(), error is not None
-        finally:
-            for future in running:
-                future.cancel()
-            if running and executor is None:
-                local_executor().shutdown(kill_workers=True)
-
-
-def submit(executor, arguments):
-    """Hand a run to the executor; the default one is made anew when a worker's death has broken it."""
-    while True:
-        try:
-            return (executor or local_executor()).submit(task, *arguments)
-        except BrokenExecutor:
-            if executor:
-                raise
-
-
-def local_executor():
-    """One worker for each core that this process may use; they stay for a minute, for the next sweep."""
-    return get_reusable_executor(available_cores(), timeout=60, initializer=ignore_interrupts)
+def local_executor(workers):
+    """So many processes, which stay for a minute, for the next sweep."""
+    return get_reusable_executor(workers, timeout=60, initializer=ignore_interrupts)
 
 
 def ignore_interrupts():
-    """An interrupt reaches all processes of a terminal or kernel; the parent alone decides what it means."""
+    """An interrupt reaches all processes of a terminal or a kernel; the parent alone decides what it means."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def next_of(done):
-    """Return the next finished future, or raise KeyboardInterrupt once all that were finished before it are told."""
-    while True:
+    while True:  # Windows hears an interrupt between two calls only
         with contextlib.suppress(queue.Empty):
-            if (future := done.get(timeout=1)) is None:  # Windows hears an interrupt between two calls only
-                raise KeyboardInterrupt
-            return future
-
-
-@contextlib.contextmanager
-def on_interrupt(done):
-    """Put None into `done` when the process is interrupted, so that no row is cut in two; the next time is as usual."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*signal_and_frame):
-        signal.signal(signal.SIGINT, before)
-        done.put(None)
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+            return done.get(timeout=1)

@@ -1,0 +1,322 @@
+"""A sweep loses nothing and does nothing twice, whoever is killed; its numbers are the same wherever they are computed."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from common import STORY
+from nbval_guard import student_environment
+from torch import nn
+
+from course_utils import RNNModel, load_data_time_machine, sweep, training
+from course_utils.fast import quick_layers
+from course_utils.sweep import Configuration, grid
+
+ROOT = Path(__file__).parents[1]
+TINY = {"num_hiddens": 8, "num_epochs": 1, "max_tokens": 2_000}
+SMALL = Configuration(**TINY)
+
+
+class AtOnce:
+    """An executor that runs everything here and now; `fail` may put an error in the place of a result."""
+
+    def __init__(self, fail=lambda number: None):
+        self.submitted, self.fail = [], fail
+
+    def submit(self, function, configuration, *others):
+        self.submitted.append(configuration)
+        future, error = Future(), self.fail(len(self.submitted))
+        if error:
+            future.set_exception(error)
+        else:
+            future.set_result(function(configuration, *others))
+        return future
+
+
+@pytest.fixture(autouse=True)
+def few_workers(monkeypatch):
+    monkeypatch.setattr(sweep, "available_cores", lambda: 2)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / "runs.sqlite"
+
+
+def numbers(result):
+    """A result without the seconds, which no two runs share."""
+    return replace(result, seconds=0, curve=tuple((look[0], *look[2:]) for look in result.curve))
+
+
+def rows(store):
+    with sqlite3.connect(store) as database:
+        found = database.execute("SELECT configuration, result, again FROM runs").fetchall()
+    database.close()
+    return [(json.loads(configuration), json.loads(result), again) for configuration, result, again in found]
+
+
+# Grids
+
+
+def test_a_grid_has_each_value_with_each_other():
+    made = grid(num_hiddens=[16, 64], cell=("RNN", "GRU"), seed=range(2), num_epochs=3)
+    assert made[:3] == [
+        Configuration(num_hiddens=16, cell="RNN", seed=0, num_epochs=3),
+        Configuration(num_hiddens=16, cell="RNN", seed=1, num_epochs=3),
+        Configuration(num_hiddens=16, cell="GRU", seed=0, num_epochs=3),
+    ]
+    assert len(set(made)) == 8
+
+
+@pytest.mark.parametrize(("values", "words"), [
+    ({"num_hiddens": [16, 0]}, "num_hiddens is 0; it must be a whole number of at least 1"),
+    ({"num_hiddens": []}, "num_hiddens is []; it must be a value, or a list with something in it"),
+    ({"cell": ["RNN", "rnn"]}, "cell is 'rnn'; it must be"),
+    ({"recipe": "adam"}, "recipe is 'adam'; it must be \"book\" or \"one_cycle\""),
+    ({"num_epochs": 0}, "num_epochs is 0"),
+    ({"seconds": -1}, "seconds is -1; it must be a number of seconds above 0"),
+    ({"lr": [0.1, float("nan")]}, "lr is nan"),
+    ({"tokens": "bytes"}, "tokens is 'bytes'"),
+    ({"corpus": 3}, "corpus is 3"),
+])  # fmt: skip
+def test_a_grid_refuses_what_cannot_be_run(values, words):
+    with pytest.raises(ValueError, match="^" + words.replace("[", r"\[")):
+        grid(**values)
+
+
+def test_an_unknown_field_is_told_the_known_ones():
+    with pytest.raises(TypeError, match="'hidden'.*num_hiddens, num_layers"):
+        grid(hidden=[16])
+
+
+def test_the_same_numbers_are_the_same_configuration():
+    given = Configuration(num_hiddens=np.int64(8), lr=1, corpus=STORY, seconds=torch.tensor(2.0))
+    assert given == Configuration(num_hiddens=8, lr=1.0, corpus=str(STORY), seconds=2.0)
+    assert json.loads(json.dumps(asdict(given))) == asdict(given)
+
+
+# One run
+
+
+def test_a_run_is_the_course_s_own_training():
+    chosen = Configuration(**TINY | {"num_epochs": 20, "cell": "GRU", "num_layers": 2, "sampling": "random"})
+    train_iter, vocab = load_data_time_machine(32, 35, "random", 2_000, "story")
+    torch.manual_seed(0)
+    net = RNNModel(nn.GRU(len(vocab), 8, 2), len(vocab))
+    with quick_layers():
+        history = [*training.epochs(net, train_iter, vocab, 0.01, 20, "cpu", recipe=training.one_cycle, every=2)]
+    looked = [each for each in history if each.held_out_perplexity is not None]
+    result = sweep.run(chosen)
+    assert numbers(result).curve == tuple((each.epoch, each.perplexity, each.held_out_perplexity) for each in looked)
+    assert (result.sample, result.error) == (history[-1].sample, "")
+    assert result.parameters == sum(weight.numel() for weight in net.parameters())
+    assert result.best == min(each.held_out_perplexity for each in looked)
+    seconds = [look[1] for look in result.curve]
+    assert 0 < seconds[0]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] == result.seconds
+
+
+def test_recipes_seeds_and_a_number_of_layers_make_a_difference():
+    made = grid(**TINY, recipe=["book", "one_cycle"], seed=[0, 1], num_layers=[1, 2])
+    assert len({numbers(sweep.run(each)).curve for each in made}) == 8
+
+
+def test_a_run_leaves_the_process_as_it_was(capsys):
+    torch.manual_seed(3)
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    torch.set_num_threads(2)
+    sweep.run(SMALL)
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(threads)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("recipe", ["book", "one_cycle"])
+def test_seconds_end_a_training_after_the_epoch_in_which_they_are_over(recipe, monkeypatch):
+    clock, train_epoch = [0.0], training.train_epoch
+
+    def one_second(*arguments):
+        clock[0] += 1.0
+        return train_epoch(*arguments)
+
+    monkeypatch.setattr(training, "train_epoch", one_second)
+    monkeypatch.setattr(training.time, "perf_counter", lambda: clock[0])
+    result = sweep.run(replace(SMALL, seconds=24.5, recipe=recipe))
+    assert [look[0] for look in result.curve][-2:] == [24, 25]
+    assert result.curve[-1][3] is not None
+    assert result.seconds == pytest.approx(25)
+
+
+def test_an_epoch_that_takes_longer_than_all_seconds_is_looked_at():
+    result = sweep.run(replace(SMALL, seconds=1e-6))
+    assert [look[0] for look in result.curve] == [1]
+
+
+# What is stored
+
+
+def test_what_is_stored_comes_back_in_the_grid_s_order_and_is_not_run_again(store):
+    first = sweep.sweep(grid(**TINY, seed=[3, 1]), store, AtOnce())
+    executor = AtOnce()
+    again = sweep.sweep(grid(**TINY, seed=[1, 2, 3, 1]), store, executor)
+    assert [each.seed for each in executor.submitted] == [2]
+    assert [each.configuration.seed for each in again] == [1, 2, 3, 1]
+    assert (again[0], again[2], again[3]) == (first[1], first[0], first[1])
+    assert len(rows(store)) == 3
+
+
+def test_another_text_or_model_is_another_run(store, tmp_path):
+    class Another(RNNModel):
+        pass
+
+    text = tmp_path / "text.txt"
+    text.write_text(STORY.read_text()[:8_000])
+    chosen, executor = [replace(SMALL, corpus=str(text))], AtOnce()
+    before = sweep.sweep(chosen, store, executor)
+    text.write_text(STORY.read_text()[1_000:9_000])
+    after = sweep.sweep(chosen, store, executor)
+    sweep.sweep(chosen, store, executor, model=Another)
+    sweep.sweep(chosen, store, executor, model=Another)
+    assert len(executor.submitted) == len(rows(store)) == 3
+    assert before[0].curve != after[0].curve
+    text.unlink()
+    with pytest.raises(FileNotFoundError, match="text.txt"):
+        sweep.sweep([*grid(**TINY), *chosen], store, executor)
+    assert len(executor.submitted) == 3, "something was run before the whole grid was looked at"
+
+
+def test_a_worker_with_another_text_does_not_compute(store, monkeypatch):
+    monkeypatch.setattr(sweep, "text_of", lambda configuration, texts=iter(["here", "there"]): next(texts))
+    future = AtOnce().submit
+    with pytest.raises(ValueError, match="story is another text on this worker"):
+        future(sweep.task, SMALL, RNNModel, "elsewhere")
+
+
+CELL = """
+width = {width}
+class Net(RNNModel):
+    hidden = {hidden}
+    def __init__(self, layer, vocab_size):
+        super().__init__(layer, vocab_size)
+        self.extra = nn.Linear({size}, width)
+"""
+
+
+def in_a_cell(code, name):
+    """The class that a cell defines, as a kernel does: in no file, with its lines known to `inspect`."""
+    import linecache
+    import types
+
+    module = sys.modules[name] = types.ModuleType(name)
+    module.__dict__.update(RNNModel=RNNModel, nn=nn)
+    linecache.cache[f"<{name}>"] = (len(code), None, code.splitlines(keepends=True), f"<{name}>")
+    exec(compile(code, f"<{name}>", "exec"), module.__dict__)
+    return module.Net
+
+
+def test_a_class_of_a_cell_is_known_by_its_code():
+    usual = {"width": 1, "hidden": 2, "size": 3}
+    variants = [usual, usual, usual | {"width": 2}, usual | {"hidden": 1}, usual | {"size": 4}]
+    known = [sweep.source_of(in_a_cell(CELL.format(**each), f"cell_{i}")) for i, each in enumerate(variants)]
+    assert len(set(known)) == 4
+    assert known[0] == known[1]
+
+
+def test_a_function_is_known_by_its_code_and_what_it_remembers():
+    def factory(width):
+        return lambda layer, vocab_size: RNNModel(layer, vocab_size + width)
+
+    assert sweep.source_of(factory(0)) == sweep.source_of(factory(0)) != sweep.source_of(factory(1))
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    ({"grid": SMALL}, "grid is a Configuration; it must be a list of Configuration"),
+    ({"grid": [SMALL, {"seed": 1}]}, "it must be a list of Configuration"),
+    ({"store": 3}, "store is 3; it must be the path of a file"),
+    ({"store": "nowhere/at/all.sqlite"}, "it must be the path of a file in a folder that exists"),
+    ({"store": ROOT}, "cannot be used: unable to open database file; choose another file"),
+    ({"store": STORY}, "cannot be used: file is not a database; choose another file"),
+    ({"executor": 2}, "executor is 2; it must be an executor, which has submit, or None"),
+    ({"model": "RNNModel"}, "model is 'RNNModel'; it must be a class such as RNNModel"),
+])  # fmt: skip
+def test_a_sweep_says_what_is_wrong_before_it_runs_anything(store, arguments, words):
+    executor, text = AtOnce(), STORY.read_bytes()
+    with pytest.raises(ValueError, match=words):
+        sweep.sweep(**{"grid": [SMALL], "store": store, "executor": executor} | arguments)
+    assert executor.submitted == []
+    assert not store.exists()
+    assert STORY.read_bytes() == text
+
+
+def test_another_program_s_database_stays_as_it_is(store):
+    database = sqlite3.connect(store)
+    database.execute("CREATE TABLE runs (name)")
+    database.commit()
+    database.close()
+    before = store.read_bytes()
+    with pytest.raises(ValueError, match="it belongs to another program"):
+        sweep.sweep([SMALL], store, AtOnce())
+    assert store.read_bytes() == before
+
+
+# Failures
+
+
+def test_a_failing_run_is_a_row_and_stops_nothing(store):
+    class Broken(RNNModel):
+        def __init__(self, layer, vocab_size):
+            if layer.hidden_size == 9:
+                raise RuntimeError("no nines\n  here")
+            super().__init__(layer, vocab_size)
+
+    made = [replace(SMALL, num_steps=1_000), replace(SMALL, num_hiddens=9),
+            replace(SMALL, recipe="book", lr=1e30, num_epochs=30, max_tokens=-1), SMALL]  # fmt: skip
+    results, executor = sweep.sweep(made, store, AtOnce(), model=Broken), AtOnce()
+    short, nine, diverged, good = results
+    assert short.error.startswith("NoBatch: the training text has 2,000 tokens")
+    assert nine.error == "RuntimeError: no nines here"
+    assert diverged.error.startswith("FloatingPointError: perplexity is")
+    assert (good.error, short.curve, short.best) == ("", (), float("inf"))
+    assert sweep.sweep(made, store, executor, model=Broken) == results
+    assert executor.submitted == [], "what fails of itself is not tried again"
+
+
+def test_a_run_whose_worker_was_lost_is_tried_again_by_the_next_call(store):
+    lost = BrokenProcessPool("a process\nwas killed")
+    results = sweep.sweep(grid(**TINY, seed=range(3)), store, AtOnce(lambda number: lost if number == 2 else None))
+    assert [each.error for each in results] == ["", "BrokenProcessPool: a process was killed", ""]
+    executor = AtOnce()
+    again = sweep.sweep(grid(**TINY, seed=range(3)), store, executor)
+    assert [each.seed for each in executor.submitted] == [1]
+    assert again[1].error == ""
+    assert (again[0], again[2]) == (results[0], results[2])
+    assert len(rows(store)) == 3
+
+
+def test_stop_keeps_the_rows_and_returns_them(store, capsys):
+    results = sweep.sweep(grid(**TINY, seed=range(4)), store, Stopping())
+    assert [each.configuration.seed for each in results] == [0, 1]
+    assert capsys.readouterr().out.startswith("Stopped: 2 of 4 runs are in ")
+    executor = AtOnce()
+    assert sweep.sweep(grid(**TINY, seed=range(4)), store, executor)[:2] == results
+    assert [each.seed for each in executor.submitted] == [2, 3]
+
+
+class Stopping(AtOnce):
+    def submit(self, *arguments):
+        if len(self.submitted) == 2:
+            raise KeyboardInterrupt
+        return super().submit(*arguments)
