@@ -36,7 +36,7 @@ from course_utils.fast import quick_layers
 from course_utils.loaders import KIND, load_data_time_machine
 from course_utils.models import RNNModel
 
-RECIPES = {"book": training.sgd, "one_cycle": training.one_cycle}
+RECIPES = {"book": (training.sgd, 1.0), "one cycle": (training.one_cycle, 0.01)}  # name -> recipe, its usual lr
 LOOKS = 10  # a curve has about so many points
 OTHERS = ("torch", "builtins")  # whose code belongs to a version
 PLAIN = (bool, int, float, str, tuple, type(None))
@@ -55,8 +55,8 @@ class Configuration:
     num_layers: int = 1  # layers, one above the other
     cell: str = "RNN"  # or "GRU", "LSTM"
     sampling: str = "sequential"  # or "random"
-    recipe: str = "one_cycle"  # or "book": plain SGD
-    lr: float = 0.01  # learning rate, that of one_cycle at its highest
+    recipe: str = "one cycle"  # or "book": plain SGD
+    lr: float | None = None  # learning rate, that of "one cycle" at its highest; None for what is usual: 0.01, or 1
     num_epochs: int = 30  # times that the training text is read
     seed: int = 0  # of torch: weights, windows, dropout
     batch_size: int = 32  # B, windows of an update
@@ -89,7 +89,7 @@ def as_float(rule):
 
 
 Configuration.__init__ = checked(
-    num_epochs=whole(1), recipe=one_of(*RECIPES), tokens=KIND, lr=as_float(RULES["lr"]),
+    num_epochs=whole(1), recipe=one_of(*RECIPES), tokens=KIND, lr=optional(as_float(RULES["lr"])),
     seconds=optional(as_float(real(lambda number: 0 < number < 1e9, "a number of seconds above 0, or None"))),
     corpus=lambda name, value: os.fspath(RULES["corpus"](name, value)),
 )(Configuration.__init__)  # fmt: skip
@@ -137,10 +137,12 @@ def follow(configuration, model):
     net = build(c, model, vocab)
     parameters = sum(weight.numel() for weight in net.parameters() if weight.requires_grad)
     yield Result(c, curve, spent, parameters, None)
+    recipe, usual_rate = RECIPES[c.recipe]
+    epochs = training.epochs(net, train_iter, vocab, c.lr or usual_rate, num_epochs, CPU, recipe=recipe,
+                             every=max(1, num_epochs // LOOKS))  # fmt: skip
     with quick_layers():
-        for record in training.epochs(net, train_iter, vocab, c.lr, num_epochs, CPU, recipe=RECIPES[c.recipe],
-                                      every=max(1, num_epochs // LOOKS)):  # fmt: skip
-            spent += len(train_iter) * c.batch_size * c.num_steps / record.tokens_per_second
+        for record, seconds in clocked(epochs, len(train_iter) * c.batch_size * c.num_steps):
+            spent += seconds
             over = c.seconds is not None and spent >= c.seconds
             seen = record.held_out_perplexity, record.sample
             if over and seen == (None, None):
@@ -150,6 +152,18 @@ def follow(configuration, model):
                 yield Result(c, curve, spent, parameters, seen[1])
             if over:
                 return
+
+
+def clocked(epochs, tokens):
+    """Yield each record with the seconds that this thread has computed for its `tokens`: others may have had its core.
+
+    An epoch that takes a look takes longer than its training, so the share of the core counts, not the time itself.
+    """
+    start = time.perf_counter(), time.thread_time()
+    for record in epochs:
+        share = (time.thread_time() - start[1]) / (time.perf_counter() - start[0])
+        yield record, tokens / record.tokens_per_second * min(1.0, share)
+        start = time.perf_counter(), time.thread_time()
 
 
 @functools.lru_cache(maxsize=32)
@@ -167,7 +181,7 @@ def build(configuration, model, vocab):
 def epochs_in(configuration, model, train_iter, vocab):
     """Return how many epochs fill the seconds, from a trial: a recipe plans its learning rates for a known number."""
     net, taken = build(configuration, model, vocab), []
-    optimizer = RECIPES[configuration.recipe](net, 1e-3, 4 * len(train_iter))
+    optimizer = RECIPES[configuration.recipe][0](net, 1e-3, 4 * len(train_iter))
     with quick_layers():
         for _ in range(4):
             start = time.perf_counter()

@@ -30,7 +30,7 @@ class LivePlot:
     def __init__(self, baselines, last_epoch):
         self.curves = plots.TrainingCurves(baselines, last_epoch)
         self.curves.draw([], "getting ready")
-        self.handle = display(Image(self.curves.quick_png()), display_id=True)
+        self.handle = display(Image(self.curves.picture.quick_png()), display_id=True)
         self.last_drawn = time.perf_counter()
 
     def update(self, history, title, now=False):
@@ -41,7 +41,7 @@ class LivePlot:
         if now or time.perf_counter() - self.last_drawn >= SECONDS_BETWEEN_PICTURES:
             if self.handle is not None:  # outside a notebook there is nothing to update
                 picture = self.curves.draw(history, title)
-                self.handle.update(Image(picture.png() if now else self.curves.quick_png()))
+                self.handle.update(Image(picture.png() if now else self.curves.picture.quick_png()))
             self.last_drawn = time.perf_counter()
 
     def finish(self, history, title):

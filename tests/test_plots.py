@@ -126,18 +126,18 @@ def test_the_quick_picture_is_the_careful_one():
     high = [*long, Epoch(10, 300.0, 1.0, 500.0, "")]  # the axis must grow, and shrink again
     for history, title in ((long[:2], "first"), (long, "second"), (high, "third"), (long[:3], "fourth")):
         careful = pixels(live.draw(history, title).png())
-        different = (abs(pixels(live.quick_png()) - careful).max(axis=2) > 16).mean()
+        different = (abs(pixels(live.picture.quick_png()) - careful).max(axis=2) > 16).mean()
         assert different < 1e-3  # of the pixels: curves lie over the legend's words, not under them
     assert (abs(pixels(live.draw(high, "fourth").png()) - careful).max(axis=2) > 16).mean() > 5e-3  # what is compared
 
 
 def test_the_quick_picture_keeps_its_background_as_long_as_the_axis_stays():
     live, drawn = plots.TrainingCurves(BASELINES, 10), []
-    draw = live.canvas.draw
-    live.canvas.draw = lambda: drawn.append(1) or draw()
+    draw = live.picture.canvas.draw
+    live.picture.canvas.draw = lambda: drawn.append(1) or draw()
     for perplexity, backgrounds in ((20.0, 1), (10.0, 1), (300.0, 2)):
         live.draw([Epoch(1, perplexity, 1.0)])
-        live.quick_png()
+        live.picture.quick_png()
         assert len(drawn) == backgrounds
 
 

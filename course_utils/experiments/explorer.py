@@ -11,12 +11,17 @@ from course_utils.experiments import stored
 from course_utils.sweep import Configuration, Result, grid
 
 CELLS, SEEDS = ("RNN", "GRU", "LSTM"), (0, 1)
+RATES = (0.003, 0.01)
 GRIDS = {  # name -> what `make sweep` trains on the course's own story
     "explore": grid(num_steps=(5, 15, 35, 100), num_hiddens=(16, 64, 256), cell=CELLS,
-                    sampling=("sequential", "random"), recipe=("one_cycle", "book"), seed=SEEDS),
-    "sizes": grid(num_steps=15, num_hiddens=(16, 32, 64, 128, 256, 512), num_epochs=(5, 15, 45), lr=(0.003, 0.01),
-                  seed=SEEDS),
-    "layers": grid(num_steps=15, cell=CELLS, num_layers=(1, 2, 3), num_epochs=(10, 30), seed=SEEDS),
+                    sampling=("sequential", "random"), recipe=("one cycle", "book"), num_epochs=20, seed=SEEDS),
+    "sizes": [
+        *grid(num_steps=15, num_hiddens=(16, 32, 64, 128, 256, 512), num_epochs=(5, 15, 45), lr=RATES, seed=SEEDS),
+        *grid(num_steps=15, num_hiddens=(16, 64, 256), num_epochs=15, max_tokens=-1, lr=RATES, seed=SEEDS),
+    ],
+    "layers": grid(num_steps=15, cell=CELLS, num_layers=(1, 2, 3), num_epochs=(10, 30), lr=RATES, seed=SEEDS),
+    "steps": [run for num_steps in (5, 15, 35, 100)  # as many updates for each: a longer window makes fewer an epoch
+              for run in grid(num_steps=num_steps, num_hiddens=(16, 64, 256), num_epochs=6 * num_steps, seed=SEEDS)],
 }  # fmt: skip
 FIELDS = [field.name for field in dataclasses.fields(Configuration) if field.name != "seed"]
 
@@ -70,7 +75,7 @@ class Grid:
         return View(setting, self.at(setting), tuple(filter(None, near)), (across, columns), (down, rows), table, frame)
 
     def best(self, count):
-        """Return the settings that reach the lowest held-out perplexity, the best one first, as pairs (setting, runs)."""
+        """Return the settings of the lowest held-out perplexity, the best one first, as pairs (setting, runs)."""
         ordered = sorted(self._settings.items(), key=lambda pair: lowest(pair[1]))[:count]
         return [(dict(zip(self.fields, values, strict=True)), tuple(runs)) for values, runs in ordered]
 
@@ -90,8 +95,19 @@ def _beside(values, value):
     return [*values[max(0, place - 1) : place], *values[place + 1 : place + 2]]
 
 
-def read(name):
+def write(name, runs, origin, folder=stored.FOLDER):
+    """Store the runs of the grid `name`; of a configuration only what is not the default."""
+    rows = [dataclasses.replace(run, configuration=_changed(run.configuration)) for run in runs]
+    stored.write(f"{name}_story", rows, origin, folder)
+
+
+def read(name, folder=stored.FOLDER):
     """Return the stored grid `name` as an `experiments.stored.Table` of `sweep.Result`."""
-    table = stored.read(name, Result)
+    table = stored.read(f"{name}_story", Result, folder)
     runs = (dataclasses.replace(run, configuration=Configuration(**run.configuration)) for run in table.records)
     return dataclasses.replace(table, records=tuple(runs))
+
+
+def _changed(configuration):
+    default = dataclasses.asdict(Configuration())
+    return {field: value for field, value in dataclasses.asdict(configuration).items() if value != default[field]}

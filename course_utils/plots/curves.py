@@ -1,13 +1,10 @@
 """Training curves, live and finished."""
 
-import io
 import math
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.image import imsave
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from course_utils.plots.picture import BLUE, GREY, VERMILION, FixedPicture
+from course_utils.plots.picture import BLUE, GREY, VERMILION, QuickPicture
 from course_utils.plots.series import draw_marks
 
 
@@ -20,9 +17,9 @@ class TrainingCurves:
     """
 
     def __init__(self, baselines, last_epoch):
-        self.picture = FixedPicture(6.5, 3.6)  # fixed margins: nothing jumps, and drawing takes two thirds of the time
+        self.picture = QuickPicture(6.5, 3.6)  # fixed margins: nothing jumps, and drawing takes two thirds of the time
         axes = self.axes = self.picture.add_axes((0.09, 0.14, 0.88, 0.78))
-        moving = {"animated": True}  # left out of the background that `quick_png` keeps; not out of a saved picture
+        moving = {"animated": True}  # drawn over the rest
         (self.training,) = axes.plot([], [], color=BLUE, label="training text", **moving)
         (self.held_out,) = axes.plot([], [], "o-", color=VERMILION, markersize=3, label="held-out text", **moving)
         draw_marks(axes, baselines, {})
@@ -33,7 +30,6 @@ class TrainingCurves:
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.legend(loc="lower left", frameon=False)
         self.title = axes.set_title("", fontsize=8, loc="left", family="monospace", **moving)
-        self.canvas, self.background = FigureCanvasAgg(self.picture), None
 
     def draw(self, history, title=""):
         """Show the records of `history` (with epoch, perplexity and held_out_perplexity) and return the picture."""
@@ -43,22 +39,6 @@ class TrainingCurves:
         self.axes.set_ylim(1, top(training[1] + held_out[1]))
         self.title.set_text(title)
         return self.picture
-
-    def quick_png(self):
-        """The picture as drawn last, as PNG bytes in a tenth of the time: curves and title over a kept background.
-
-        Where an axis has changed, the background is drawn anew (blitting: matplotlib's guide to animations).
-        """
-        limits = self.axes.viewLim.extents.tolist()
-        if self.background is None or self.background[0] != limits:
-            self.canvas.draw()
-            self.background = limits, self.canvas.copy_from_bbox(self.picture.bbox)
-        self.canvas.restore_region(self.background[1])
-        for artist in (self.training, self.held_out, self.title):
-            self.axes.draw_artist(artist)
-        buffer = io.BytesIO()
-        imsave(buffer, self.canvas.buffer_rgba(), format="png", pil_kwargs={"compress_level": 1})
-        return buffer.getvalue()
 
 
 def points(records, field):

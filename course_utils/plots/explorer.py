@@ -4,6 +4,7 @@ import math
 import statistics
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from course_utils.plots.cells import draw_cells
 from course_utils.plots.picture import BLUE, GREY, PURPLE, VERMILION, QuickPicture, tint
@@ -22,6 +23,11 @@ class ExplorerPicture(QuickPicture):
         self.curves.set(ylim=(1, 40))
         self.curves.set_yticks(TICKS, TICKS)
         self.curves.minorticks_off()
+        names = {"training text": (BLUE, "-"), "held-out text": (VERMILION, "-"), "its neighbours": (GREY, "-"),
+                 "trained live": (PURPLE, ":o")}  # fmt: skip
+        samples = [Line2D([], [], color=colour, linestyle=style[0], marker=style[1:], markersize=3, label=name)
+                   for name, (colour, style) in names.items()]  # fmt: skip
+        self.curves.legend(handles=samples, loc="lower left", frameon=False, fontsize=8)
         self.title = self.curves.set_title("", loc="left", fontsize=10, animated=True)
 
     def draw_view(self, view, live=()):
@@ -38,28 +44,25 @@ class ExplorerPicture(QuickPicture):
             artist.set_animated(True)
         return self
 
+    def png(self, dpi=100):
+        """The picture as PNG bytes; in its usual size it is drawn quickly."""
+        return self.quick_png() if dpi == 100 else super().png(dpi)
+
     def _moving(self):
         return [artist for axes in self.axes for artist in (*axes.lines, *axes.collections, *axes.texts, *axes.patches)]
 
     def _draw_curves(self, curves, live):
-        for place, colour, name in ((2, BLUE, "training text"), (3, VERMILION, "held-out text")):
+        for place, colour in ((2, BLUE), (3, VERMILION)):
             if curves:
                 epochs, mean, low, high = spread(curves, place)
                 self.curves.plot(epochs, mean, color=colour)
                 self.curves.fill_between(epochs, low, high, color=colour, alpha=0.25, linewidth=0)
-                self._name(epochs[-1], mean[-1], name, colour)
             if live:
                 epochs, values, *_ = spread([live], place)
                 self.curves.plot(epochs, values, ":o" if place == 3 else ":", color=PURPLE, markersize=3)
-        if live:
-            self._name(epochs[-1], values[-1], "trained live", PURPLE)
-        elif not curves:
+        if not (curves or live):
             self.curves.text(0.5, 0.5, NOT_THERE, transform=self.curves.transAxes, ha="center")
-        self.curves.set_xlim(0, 1.3 * max((look[0] for curve in (*curves, live) for look in curve), default=1))
-
-    def _name(self, epoch, value, name, colour):
-        self.curves.annotate(name, (epoch, min(value, TICKS[-1])), (4, 0), textcoords="offset points",
-                             color=colour, fontsize=8, va="center")  # fmt: skip
+        self.curves.set_xlim(0, max((look[0] for curve in (*curves, live) for look in curve), default=1))
 
 
 def spread(curves, place):

@@ -55,11 +55,8 @@ class QuickPicture(FixedPicture):
         super().__init__(width, height)
         self.canvas, self.key, self._background = FigureCanvasAgg(self), None, None
 
-    def png(self, dpi=100):
-        """The picture as PNG bytes; quick with 100 dots per inch."""
-        return self.quick_png() if dpi == 100 else super().png(dpi)
-
     def quick_png(self):
+        """The picture as PNG bytes, with 100 dots per inch."""
         state = self.key, [axes.viewLim.extents.tolist() for axes in self.axes]
         if self._background is None or self._background[0] != state:
             self.canvas.draw()

@@ -38,7 +38,7 @@ class RunExplorer(Tasks, Lab):
         across, down: the fields of the map; every field in which the runs differ is a control of its name.
         train: the button.
         record: the `experiments.explorer.View` of the last picture.
-        live: configuration -> what `sweep.follow` told last of a live run.
+        live: configuration -> the `sweep.Result` of a live run as far as it got.
     """
 
     columns = (4, 4)
@@ -76,12 +76,12 @@ class RunExplorer(Tasks, Lab):
 
     def draw(self):
         self.record = self.grid.view(self._setting(), self.across.value, self.down.value)
-        live = self.live.get(self.configuration, {"curve": ()})
+        live = self.live.get(self.configuration)
         self._write(live)
-        return self._picture.draw_view(self.record, live["curve"])
+        return self._picture.draw_view(self.record, live.curve if live else ())
 
     def _write(self, live):
-        shown = [("live", live["sample"])] if live["curve"] else []
+        shown = [("live", live.sample)] if live else []
         shown += [(f"seed {run.configuration.seed}", run.sample) for run in self.record.runs]
         lines = [html.escape(f"{name}: {sample or ''}").replace("\n", "↵") for name, sample in shown]
         self.sample.value = f"<pre style='white-space: pre-wrap; margin: 0'>{'<br>'.join(lines)}</pre>"
@@ -99,8 +99,8 @@ class RunExplorer(Tasks, Lab):
         self.train.description = "Stop"
         try:
             with contextlib.closing(follow(configuration, self.model.now())) as looks:
-                while (found := self._next(looks)) is not None:
-                    self.live[configuration] = found
+                while (result := self._next(looks)) is not None:
+                    self.live[configuration] = result
                     if self.configuration == configuration:
                         self.update()
                     await asyncio.sleep(SECONDS_FOR_THE_PAGE)
