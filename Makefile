@@ -9,7 +9,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root) # in a container there 
 endif
 LAB := --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
-.PHONY: help setup setup-test lab test fuzz mutants notebooks lint lock bench experiments clean
+.PHONY: help setup setup-test lab test fuzz mutants notebooks lint lock bench experiments sweep clean
 
 help:                ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ bench: setup-test    ## measure the figures of the README (some of them: ARGS="s
 
 experiments: setup   ## measure the stored tables anew, about 20 minutes (one of them: ARGS="windows_time_machine")
 	@$(BIN)/python tools/run_experiments.py $(ARGS)
+
+sweep: setup         ## train the course's own grids anew, about 20 minutes; stopped, it goes on where it was
+	@$(BIN)/python tools/run_sweep.py $(ARGS)
 
 clean:               ## remove the environment
 	rm -rf .venv

@@ -17,6 +17,8 @@ import json, torch
 from torch import nn
 from course_utils import RNNModel, load_data_time_machine
 from course_utils.text import seq_data_iter_random, seq_data_iter_sequential
+from course_utils.experiments import explorer
+from course_utils.widgets.explorer import RunExplorer
 from course_utils.widgets.shapes import ShapeExplorer
 from course_utils.widgets.microscope import TensorMicroscope
 from course_utils.widgets.ribbon import CorpusRibbon
@@ -57,6 +59,7 @@ LABS = {
     "tensor_microscope": "lab = TensorMicroscope(read, X, vocab)",
     "corpus_ribbon": "lab = CorpusRibbon(cuts, text)",
     "prediction_stepper": "lab = PredictionStepper(net, vocab, 'cpu')\nlab.temperature.value = 0.8\nlab.run.click()",
+    "run_explorer": "lab = RunExplorer(explorer.read('explore').records)",
     "gradient_telescope": "lab = GradientTelescope()\nlab.cell.value = 'LSTM'",
 }
 STOPS = {  # name -> controls of the training lab

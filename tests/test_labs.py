@@ -12,8 +12,10 @@ from common import STORY, spy
 from torch import nn
 
 from course_utils import RNNModel, plots
+from course_utils.experiments.explorer import read as read_runs
 from course_utils.prediction import distribution
 from course_utils.text import Vocab, seq_data_iter_random, seq_data_iter_sequential
+from course_utils.widgets.explorer import RunExplorer
 from course_utils.widgets.lab import FunctionLab, int_slider
 from course_utils.widgets.microscope import TensorMicroscope
 from course_utils.widgets.ribbon import CorpusRibbon
@@ -70,6 +72,7 @@ LABS = {
     "function": (windows, lambda draw=windows: FunctionLab(draw, size=int_slider("size", 5, 1, 9))),
 }
 PICTURES = {name: open_lab for name, (_, open_lab) in LABS.items()}
+PICTURES |= {"explorer": lambda: RunExplorer(read_runs("explore").records[::7])}
 PICTURES |= {"training": lambda: TrainingLab(corpus=STORY, device="cpu")}
 every_lab = pytest.mark.parametrize("name", LABS)
 
