@@ -437,9 +437,10 @@ def _shapes(state):
 
 
 def windows_fit(arguments, sampling=None):
-    """At least one batch of windows must fit into the text."""
+    """At least one batch of windows must fit into the text, which is `corpus`, or has `num_tokens` tokens."""
     sampling, batch_size, num_steps = sampling or arguments["sampling"], arguments["batch_size"], arguments["num_steps"]
-    have, needed = len(arguments["corpus"]), batch_size * num_steps + (1 if sampling == "sequential" else num_steps)
+    have = arguments["num_tokens"] if "num_tokens" in arguments else len(arguments["corpus"])
+    needed = batch_size * num_steps + (num_steps if sampling == "random" else 1)
     if have < needed:
         raise NoBatch(
             f"the training text has {have:,} tokens, but batch_size={batch_size} and num_steps={num_steps} "

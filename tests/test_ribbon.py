@@ -159,7 +159,7 @@ def test_each_fault_of_a_function_gets_its_sentence(cut, words):
 
 
 @pytest.mark.parametrize(("cut", "smallest", "words"), [
-    (seq_data_iter_sequential, 4 * 9 + 1, "hold no batch of 4 rows and 9 steps, which takes 37; choose fewer"),
+    (seq_data_iter_sequential, 4 * 9 + 1, "has 36 tokens.* with any sampling need 37; use more"),
     (seq_data_iter_random, 4 * 9 + 9, "has 44 tokens.* need 45; use more text"),
     (seq_data_iter_random.__wrapped__, 4 * 9 + 9, "seq_data_iter_random finds no batch of 4 rows .* in 44 tokens"),
 ])  # fmt: skip
@@ -316,7 +316,7 @@ def test_sizes_without_a_batch_get_one_sentence_and_lose_nothing(lab, sampling):
     lab.num_steps.value = 40
     for name, value in (("batch_size", 7), ("seed", 3), ("batch", 1)):
         getattr(lab, name).value = value
-        assert f"240 tokens hold no batch of {lab.batch_size.value} rows and 40 steps" in lab.errors.value
+        assert f"240 tokens, but batch_size={lab.batch_size.value} and num_steps=40 with any" in lab.errors.value
         assert "Traceback" not in lab.errors.value
         assert (lab.record, lab.picture.value, lab.batch.max) == kept
     lab.num_steps.value = 9
@@ -325,7 +325,7 @@ def test_sizes_without_a_batch_get_one_sentence_and_lose_nothing(lab, sampling):
 
 
 def test_lab_refuses_a_text_that_it_cannot_draw_at_first():
-    with pytest.raises(NoBatch, match="30 tokens hold no batch of 4 rows and 9 steps"):
+    with pytest.raises(NoBatch, match="30 tokens, but batch_size=4 and num_steps=9 with any sampling need 37"):
         CorpusRibbon(TAUGHT, TEXT[:30])
 
 

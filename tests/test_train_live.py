@@ -15,6 +15,7 @@ from matplotlib.text import Text
 from torch import nn
 
 from course_utils import RNNModel, Vocab, load_data_time_machine, plots, predict, train, train_live, training
+from course_utils.loaders import opening
 from course_utils.training import Epoch
 
 
@@ -215,7 +216,7 @@ def test_twice_as_bad_as_guessing_is_the_limit(perplexity, good):
 def test_samples_start_as_the_book_does_or_where_the_text_has_other_letters_as_the_text(letters, held_out, opens):
     vocab = Vocab(letters)
     corpus, held_out = (torch.tensor(vocab[[*text * 9]], dtype=torch.long) for text in ("zyx", held_out))
-    assert train_live.opening(SimpleNamespace(corpus=corpus, held_out=held_out), vocab) == opens
+    assert opening(vocab, SimpleNamespace(corpus=corpus, held_out=held_out)) == opens
 
 
 def test_a_training_that_ends_worse_than_guessing_says_so(data, screen, capsys, monkeypatch):
