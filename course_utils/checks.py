@@ -63,7 +63,7 @@ def _hold_to(rules, arguments):
     for name, value in arguments.items():
         if name in rules:
             arguments[name] = rules[name](name, value)
-        elif name in ("setting", "weights"):  # more arguments by name
+        elif name == "weights":  # more arguments by name
             _hold_to(rules, value)
 
 

@@ -46,10 +46,9 @@ DEFAULTS = {
     "experiments.memory.recall": {"num_hiddens": 64, "updates": 300, "lr": 0.001, "batch_size": 32, "seed": 0},
     "experiments.ribbon.corpus_ribbon": {"seed": 0, "number": 1},
     "experiments.sampling.perplexity_by_position": {"rows": 2000},
-    "experiments.sampling.Setting": {
-        "num_hiddens": 128, "lr": 0.005, "num_steps": 35, "batch_size": 32, "num_epochs": 8, "every": 1,
+    "experiments.sampling.train_arm": {
+        "num_hiddens": 128, "lr": 0.005, "num_steps": 35, "batch_size": 32, "num_epochs": 8, "every": 1, "seed": 0,
     },
-    "experiments.sampling.train_arm": {"seed": 0},
     "experiments.shapes.layer_shapes": {"num_layers": 1, "bidirectional": False},
     "experiments.stepper.snapshot": {"temperature": 0.0, "top_k": None, "look_back": 0, "columns": 60},
     "experiments.telescope.recurrent_layer": {"scale": 1.0, "orthogonal": False, "identity": False, "seed": 0},

@@ -288,19 +288,6 @@ def shown(lab):
     return corpus_ribbon(TAUGHT[lab.sampling.value], len(lab.characters), *sizes)
 
 
-@pytest.mark.parametrize(("name", "values"), [
-    ("sampling", ("random", "sequential")), ("batch_size", (1, 8)), ("num_steps", (1, 20)), ("seed", (1, 7)),
-    ("batch", (3, 6)),
-])  # fmt: skip
-def test_every_change_draws_one_picture_of_the_new_record(lab, name, values):
-    for count, value in enumerate(values, start=1):
-        record = lab.record
-        getattr(lab, name).value = value
-        assert lab.record == shown(lab) != record
-        assert lab.picture.value == plots.ribbon_picture(lab.record, TEXT[:240]).png()
-        assert (len(lab.drawn), lab.batch.max) == (count, lab.record.num_batches)
-
-
 def test_batch_slider_ends_at_the_last_batch_and_takes_its_value_along(lab):
     assert (lab.batch.min, lab.batch.max) == (1, 6)
     lab.batch.value = 6

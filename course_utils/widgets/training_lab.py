@@ -40,11 +40,8 @@ SECONDS_FOR_THE_PAGE = 0.005  # after every slice, so that the loop hears of a b
 NUM_GHOSTS = 4
 
 
-def _are_recipes(named):
-    return named and all(callable(recipe) and RULES["lr"]("lr", rate) for recipe, rate in named.values())
-
-
-RECIPES_RULE = kind(_are_recipes, "a dictionary, name -> (recipe, its lr)")
+RECIPES_RULE = kind(lambda named: named and all(callable(way) and RULES["lr"]("lr", lr) for way, lr in named.values()),
+                    "a dictionary, name -> (recipe, its lr)")  # fmt: skip
 
 
 class TrainingLab(Lab):
