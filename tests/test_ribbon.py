@@ -172,13 +172,6 @@ def test_sizes_too_large_for_the_text_are_no_fault_of_the_function(cut, smallest
             corpus_ribbon(cut, size, 4, 9)
 
 
-@pytest.mark.parametrize("name", ["batch_size", "num_steps", "number"])
-def test_sizes_below_one_are_named(name):
-    asked = {"batch_size": 2, "num_steps": 5, "number": 1, name: 0}
-    with pytest.raises(ValueError, match=f"{name} is 0; it must be a whole number of at least 1"):
-        corpus_ribbon(seq_data_iter_sequential, 100, **asked)
-
-
 # The picture
 
 

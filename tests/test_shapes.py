@@ -85,15 +85,6 @@ def test_record_shows_what_the_students_own_class_feeds_its_layer_and_draws_no_r
     assert (record.X, record.Y, record.state, record.logits) == ((B, T, V), (B, T, H), ((1, T, H),), (B, T, V))
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("num_steps", 0), ("batch_size", 0), ("vocab_size", -1), ("num_hiddens", 0), ("num_layers", 0), ("cell", "Elman"),
-])  # fmt: skip
-def test_sizes_and_cells_that_do_not_exist_are_named(name, value):
-    asked = {"num_steps": T, "batch_size": B, "vocab_size": V, "num_hiddens": H, name: value}
-    with pytest.raises(ValueError, match=str(value)):
-        layer_shapes(RNNModel, **asked)
-
-
 def test_a_model_that_forgets_its_layer_is_told_so():
     with pytest.raises(ValueError, match=r"ForgetsLayer\.forward never called"):
         layer_shapes(ForgetsLayer, T, B, V, H)

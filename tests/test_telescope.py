@@ -67,20 +67,6 @@ def test_no_other_bias_is_touched():
     assert all(torch.equal(value, plain[name]) for name, value in biased.items())
 
 
-@pytest.mark.parametrize(("cell", "weights", "words"), [
-    ("transformer", {}, "must be"),
-    ("rnn", {}, "must be"),
-    ("RNN", {"forget_bias": 1}, "only an LSTM has a forget gate"),
-    ("GRU", {"forget_bias": 0.0}, "only an LSTM has a forget gate"),
-    ("LSTM", {"identity": True}, "identity is for an RNN"),
-    ("RNN", {"identity": True, "orthogonal": True}, "leave one of them out"),
-])  # fmt: skip
-def test_what_a_cell_does_not_have_is_refused_in_one_sentence(cell, weights, words):
-    with pytest.raises(ValueError, match=words) as refusal:
-        recurrent_layer(cell, 5, 8, **weights)
-    assert "\n" not in str(refusal.value)
-
-
 # --- the gradient by lag
 
 

@@ -122,12 +122,3 @@ def test_a_seed_fixes_the_batches_and_epochs_differ(cut):
     torch.manual_seed(1)
     assert torch.equal(epoch(), first)
     assert not torch.equal(second, first)
-
-
-@pytest.mark.parametrize("call", [
-    lambda vocab: vocab[{"a": 1}], lambda vocab: vocab[[["a"], {}]], lambda vocab: Vocab([["a"]]),
-    lambda vocab: vocab.to_tokens(9), lambda vocab: vocab.to_tokens([0, "a"]),
-])  # fmt: skip
-def test_what_is_no_token_or_number_of_one_gets_a_sentence(call):
-    with pytest.raises(ValueError, match=r"^[^\n]* is [^\n]*; [^\n]+$"):
-        call(Vocab("ab"))
