@@ -435,9 +435,7 @@ def hidden_schedule(net, lr, num_updates):
 
 def by_hand(net, lr, num_updates, recipe):
     """No optimizer of torch's."""
-    return SimpleNamespace(
-        zero_grad=net.zero_grad, step=lambda: [p.data.sub_(lr * p.grad) for p in net.parameters()]
-    )
+    return SimpleNamespace(zero_grad=net.zero_grad, step=lambda: [p.data.sub_(lr * p.grad) for p in net.parameters()])
 
 
 def two_of_them(net, lr, num_updates, recipe):

@@ -125,12 +125,6 @@ def test_a_sight_draws_layers_over_28_tokens_with_seeds_that_follow_each_other()
         assert list(draw) == gradient_by_lag(recurrent_layer("GRU", 28, 8, seed=number), 5, seed=number)
 
 
-def test_theory_has_no_answer_for_gates_that_are_wide_open_nor_for_weights_of_one_s_own():
-    assert expected_ratios("LSTM", 64, forget_bias=1.0)
-    for cell, weights in (("LSTM", {"forget_bias": 1.5}), ("GRU", {"scale": 2}), ("LSTM", {"orthogonal": True})):
-        assert expected_ratios(cell, 64, **weights) is None
-
-
 LAGS, HIDDENS = 10, 256
 KINDS = {
     "RNN": {},
@@ -178,52 +172,22 @@ def test_theory_of_gates_in_the_long_run():
     assert expected[399] / expected[398] == pytest.approx(1 / 2 + 1 / (4 * math.sqrt(3)), rel=0.002)
 
 
-@pytest.mark.parametrize("weights", [
-    {"identity": True},
-    {"cell": "LSTM", "forget_bias": 3.0},
-    {"cell": "LSTM", "scale": 2.0},
-    {"cell": "GRU", "scale": 0.5},
-    {"cell": "GRU", "orthogonal": True},
+@pytest.mark.parametrize(("weights", "answer"), [
+    ({"identity": True}, False), ({"cell": "LSTM", "forget_bias": 1.0}, True),
+    ({"cell": "LSTM", "forget_bias": 1.5}, False), ({"cell": "LSTM", "scale": 2.0}, False),
+    ({"cell": "GRU", "scale": 0.5}, False), ({"cell": "GRU", "orthogonal": True}, False),
 ])  # fmt: skip
-def test_where_theory_has_no_answer_there_is_none(weights):
+def test_where_theory_has_no_answer_there_is_none_and_else_it_is_drawn(weights, answer):
     record = sight(num_hiddens=8, num_lags=11, draws=1, **weights)
-    assert (record.expected, record.expected_factor) == (None, None)
-    assert plots.telescope_picture(record).png().startswith(b"\x89PNG")
-
-
-# --- what the notebook claims
-
-
-def forgets(record):
-    """Whether less than a hundred thousandth of the gradient is left after the book's 35 steps."""
-    return record.ratios[35] < 1e-5
-
-
-def test_default_cells_forget_and_changed_ones_do_not(seen):
-    forgetful = {name for name, record in seen.items() if forgets(record)}
-    assert forgetful == {"RNN", "half", "GRU", "LSTM", "orthogonal, shorter"}
-    assert not forgets(sight(identity=True, draws=2))
-    assert not forgets(sight("LSTM", forget_bias=5, draws=2))
-    assert seen["times 4"].ratios[35] > 50
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_more_hidden_units_do_not_help_a_default_cell(cell):
-    small, large = (sight(cell, H, 36, draws=4) for H in (64, 512))
-    assert 1 / 8 < large.ratios[35] / small.ratios[35] < 8  # of a loss of seven decimal places and more
-    assert forgets(small)
-    assert forgets(large)
+    assert bool(record.expected) == bool(record.expected_factor) == answer
+    (axes,) = plots.telescope_picture(record).axes
+    assert (record.expected in [tuple(line.get_ydata()) for line in axes.lines]) == answer
+    assert "left after 10 steps" in axes.get_title(loc="left")  # the last one there is
 
 
 def test_more_hidden_units_do_help_an_orthogonal_rnn():
     small, large = (sight("RNN", H, 36, draws=4, orthogonal=True) for H in (64, 512))
     assert min(map(fitted_factor, large.draws)) > max(map(fitted_factor, small.draws))
-
-
-def test_a_forget_bias_of_3_5_brings_the_factor_to_1():
-    factors = {bias: sight("LSTM", forget_bias=bias).factor for bias in (2, 3.5)}
-    assert factors[2] < 0.98
-    assert factors[3.5] == pytest.approx(1, abs=0.015)
 
 
 # --- the record
@@ -237,12 +201,6 @@ def test_a_sight_joins_its_draws():
     assert record.points[:4] == [(0, 1.0), (1, 0.5), (2, 0.25), (0, 1.0)]
 
 
-def test_draws_go_on_from_the_seed():
-    both = sight("GRU", 8, draws=2, seed=3)
-    assert both.draws == sight("GRU", 8, draws=1, seed=3).draws + sight("GRU", 8, draws=1, seed=4).draws
-    assert both.draws[0] != both.draws[1]
-
-
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_readers_own_layer_is_measured_whatever_the_cell(cell):
     def halving(cell, input_size, num_hiddens):
@@ -250,7 +208,6 @@ def test_the_readers_own_layer_is_measured_whatever_the_cell(cell):
 
     record = sight(cell, 8, 21, draws=1, build=halving, **({"forget_bias": 1.0} if cell == "LSTM" else {}))
     assert record.ratios == pytest.approx([0.5**lag for lag in range(21)], rel=1e-4)
-    assert sight(cell, 8, build=lambda cell, *sizes: getattr(nn, cell)(*sizes)) == sight(cell, 8)
 
 
 # --- the picture
@@ -265,13 +222,6 @@ def test_picture_draws_the_record_and_says_what_is_left():
         assert words in title
     assert [text.get_text() for text in legend.texts] == [f"measured: times {record.factor:.2f} a step"]
     assert "no theory" in legend.get_title().get_text()
-
-
-def test_picture_draws_theory_where_there_is_one():
-    record = sight(num_hiddens=8, num_lags=11, draws=1)
-    (axes,) = plots.telescope_picture(record).axes
-    assert record.expected in [tuple(line.get_ydata()) for line in axes.lines]
-    assert "left after 10 steps" in axes.get_title(loc="left")  # the last one there is
 
 
 def test_axis_stays_where_it_is_so_that_curves_move():
