@@ -63,7 +63,7 @@ def _hold_to(rules, arguments):
     for name, value in arguments.items():
         if name in rules:
             arguments[name] = rules[name](name, value)
-        elif name in ("setting", "weights"):  # more arguments by name
+        elif name == "weights":  # more arguments by name
             _hold_to(rules, value)
 
 
@@ -202,25 +202,25 @@ def row(least=0):
     """A row of at least so many tokens, handed on as a long tensor."""
 
     def rule(name, value):
-        if isinstance(value, list | tuple | range) and not len(value):
-            value = torch.zeros(0, dtype=torch.long)
         numbers = isinstance(value, list | tuple | range) or hasattr(value, "__array__")  # nothing that never ends
         found = _converted(torch.as_tensor, value) if numbers else None
-        if found is None or found.dim() != 1 or found.is_floating_point() or found.is_complex() or found.is_meta:
-            refuse(name, value, "one row of tokens: a tensor, or a list, of whole numbers")
+        if found is None or found.dim() != 1 or (len(found) and not _are_tokens(found)):
+            refuse(name, value, "one row of tokens: a tensor, or a list, of whole numbers from 0 on")
         if len(found) < least:
             raise ValueError(f"{name} has {len(found)} tokens; it must have at least {least}, so use more text")
-        if found.dtype == torch.bool or (len(found) and found.min() < 0):
-            refuse(name, value, "a row of tokens, which are whole numbers from 0 on")
         return found.long()
 
     return rule
 
 
+def _are_tokens(tensor):
+    whole = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool or tensor.is_meta)
+    return whole and bool(tensor.min() >= 0)
+
+
 def window(name, value):
     """Tokens (B, T), neither of them 0."""
-    good = isinstance(value, torch.Tensor) and value.dim() == 2 and value.numel() and not value.is_meta
-    if not good or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool or value.min() < 0:
+    if not (isinstance(value, torch.Tensor) and value.dim() == 2 and value.numel() and _are_tokens(value)):
         refuse(name, value, "a tensor (B, T) of whole numbers from 0 on, one row of tokens for each sentence")
     return value.long()
 
@@ -281,16 +281,13 @@ def _has(*names):
     return lambda value: not isinstance(value, type) and all(hasattr(value, name) for name in names)
 
 
-def _is_recipe(value):
-    return callable(value) and not (isinstance(value, type) and issubclass(value, torch.optim.Optimizer))
-
-
 function = kind(callable, "a function or a class")
 flag = kind(lambda value: isinstance(value, bool), "True or False")
 string = kind(_is_text, "a text")
 text = kind(lambda value: _is_text(value) or (isinstance(value, list | tuple) and all(map(_is_text, value))), "a text")
 vocabulary = kind(_has("__len__", "__getitem__", "to_tokens"), "a Vocab, as load_data_time_machine returns it")
-recipe = kind(_is_recipe, "a function (net, lr, num_updates) such as training.sgd or training.one_cycle")
+recipe = kind(lambda value: callable(value) and not (isinstance(value, type) and hasattr(value, "zero_grad")),
+              "a function (net, lr, num_updates) such as training.sgd or training.one_cycle")  # fmt: skip
 optimizer = kind(_has("zero_grad", "step"), "an optimiser: let the recipe return torch.optim.SGD(net.parameters(), lr)")
 several = kind(lambda value: hasattr(value, "__iter__") and not isinstance(value, dict | bytes | torch.Tensor),
                "a list of tokens, or a text whose characters are the tokens")  # fmt: skip
@@ -304,7 +301,7 @@ functions = kind(lambda value: isinstance(value, dict) and value and all(map(cal
 RULES = {name: rule for rule, names in [
     (whole(), "batch_size num_steps vocab_size input_size num_layers num_tokens tokens_per_update num_prefixes"),
     (whole(), "first every number repeats outputs draws rows following"),
-    (whole(0), "num_epochs updates look_back i b t"),
+    (whole(0), "num_epochs updates i b t"),
     (whole(0, 2**63 - 1), "seed"),
     (whole(2), "row_length prefix_length"),
     (whole(1, 1_000), "num_lags"),
@@ -425,10 +422,10 @@ def not_numbered(vocab, indices):
 def not_a_token(vocab, tokens):
     """Say what is wrong with tokens that cannot be numbered, or return None."""
     several = tokens if isinstance(tokens, list | tuple) else [tokens]
-    strange = [each for each in several if getattr(each, "__hash__", None) is None]
-    return (
-        f"a token is {shown(strange[0])}; it must be a string, or the tokens one list of strings" if strange else None
-    )
+    for each in several:
+        if getattr(each, "__hash__", None) is None:
+            return f"a token is {shown(each)}; it must be a string, or the tokens one list of strings"
+    return None
 
 
 def _shapes(state):
@@ -437,9 +434,10 @@ def _shapes(state):
 
 
 def windows_fit(arguments, sampling=None):
-    """At least one batch of windows must fit into the text."""
+    """At least one batch of windows must fit into the text, which is `corpus`, or has `num_tokens` tokens."""
     sampling, batch_size, num_steps = sampling or arguments["sampling"], arguments["batch_size"], arguments["num_steps"]
-    have, needed = len(arguments["corpus"]), batch_size * num_steps + (1 if sampling == "sequential" else num_steps)
+    have = arguments["num_tokens"] if "num_tokens" in arguments else len(arguments["corpus"])
+    needed = batch_size * num_steps + (num_steps if sampling == "random" else 1)
     if have < needed:
         raise NoBatch(
             f"the training text has {have:,} tokens, but batch_size={batch_size} and num_steps={num_steps} "

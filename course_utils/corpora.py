@@ -23,9 +23,8 @@ from pathlib import Path
 import charset_normalizer
 import platformdirs
 
-BOOK_URL = (
-    "https://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt"  # the book's own code asks by HTTP: tried next
-)
+# The book's own code asks by HTTP, which is tried next
+BOOK_URL = "https://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt"
 BOOK_SHA1 = "090b5e7e70c295757f55df93cb0a180b9691891a"  # as in the book
 BOOK_SHA256 = "8424dbd9532ac81f7e5f0b6add90e6952baea29158309d7d1bf3884f4e12c516"
 BOOK_SIZE_LIMIT = 1_000_000  # bytes; the real file has about 180,000
@@ -58,8 +57,8 @@ class Corpus:
 
     @property
     def text(self):
-        """The whole text, read anew each time, see `read_text`."""
-        return read_text(self.path)
+        """The whole text, read anew each time, see `read`."""
+        return read(self.path)[0]
 
     def __str__(self):
         return f"Text: {self.name}{self.note}."
@@ -198,11 +197,6 @@ def is_of_the_course(path, text):
     return path.samefile(STORY_PATH) or _is_the_book(text.encode())
 
 
-def read_text(path):
-    """Read a text, its line ends as newlines, see `read`."""
-    return read(path)[0]
-
-
 def read(path):
     """Return a text, its line ends as newlines, and a list of remarks: the encoding if it is not UTF-8, what was cut.
 
@@ -210,7 +204,11 @@ def read(path):
         ValueError: the file is empty, compressed, binary, or in an encoding that is not recognised.
     """
     data = Path(path).read_bytes()
+    if data.startswith(b"\x1f\x8b"):
+        raise ValueError(f"{path} is compressed with gzip; unpack it, then load the text in it")
     text, encoding = _decoded(path, data)
+    if re.search(r"[\0-\x08\x0e-\x19\x7f]", text):
+        raise ValueError(f"{path} is a binary file, or in an encoding that is not recognised; save it as UTF-8 text")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     remarks = [f"read as {NAMES[encoding]}"] if encoding in NAMES else []
     whole = text
@@ -224,16 +222,6 @@ def read(path):
 
 
 def _decoded(path, data):
-    """Return the text that the bytes of a file are, and their encoding."""
-    if data.startswith(b"\x1f\x8b"):
-        raise ValueError(f"{path} is compressed with gzip; unpack it, then load the text in it")
-    text, encoding = _reading(path, data)
-    if re.search(r"[\0-\x08\x0e-\x19\x7f]", text):
-        raise ValueError(f"{path} is a binary file, or in an encoding that is not recognised; save it as UTF-8 text")
-    return text, encoding
-
-
-def _reading(path, data):
     """Return the bytes as text in the encoding that suits them, and its name; a NUL where none does."""
     for encoding, clue in CLUES.items():
         with contextlib.suppress(UnicodeDecodeError):

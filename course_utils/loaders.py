@@ -117,6 +117,15 @@ def _start(tokens, vocab):
     return vocab.join(start[: 3 if vocab.kind == "words" else 14]).strip()  # as long as "time traveller"
 
 
+def opening(vocab, train_iter=None):
+    """Where samples start: as the vocabulary says, else as in the book, or as the text where this has other signs."""
+    prefix, split = getattr(vocab, "prefix", "time traveller"), getattr(vocab, "split", list)
+    if train_iter is None or all(vocab.to_tokens(vocab[token]) == token for token in split(prefix)):
+        return prefix
+    text = train_iter.held_out if len(train_iter.held_out) else train_iter.corpus
+    return "".join(vocab.to_tokens(text[:14].tolist()))
+
+
 def _account(kind, vocab_size, lost):
     """Say in a sentence what was kept of a text, in a second one if more than a tenth was not."""
     what, why = ("dropped", "letters are a to z") if kind == "letters" else ("unknown", "it occurs only once")

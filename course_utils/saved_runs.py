@@ -150,15 +150,11 @@ def model_facts(net):
 
 
 def text_facts(train_iter, vocab):
-    """Describe the tokens and the text by their fingerprints."""
+    """Describe vocabulary and text: how many tokens, and signs that are others where one is, or their order."""
     text, held_out = (torch.as_tensor(getattr(train_iter, name, ())).tolist() for name in ("corpus", "held_out"))
     texts = {"vocabulary": tokens_of(vocab), "training text": text, "held-out text": held_out}
-    return {name: fingerprint(tokens) for name, tokens in texts.items()}
-
-
-def fingerprint(tokens):
-    """How many tokens there are, and a few signs that are others where a token is another one, or their order."""
-    return f"{len(tokens):,} tokens (#{hashlib.sha256(json.dumps(tokens).encode()).hexdigest()[:12]})"
+    signs = {name: hashlib.sha256(json.dumps(tokens).encode()).hexdigest()[:12] for name, tokens in texts.items()}
+    return {name: f"{len(tokens):,} tokens (#{signs[name]})" for name, tokens in texts.items()}
 
 
 # What is made anew

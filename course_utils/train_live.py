@@ -18,7 +18,7 @@ from course_utils.checkpoints import Checkpoint
 from course_utils.checks import check_training, checked
 from course_utils.devices import ThreadWatch, describe
 from course_utils.fast import quick_layers
-from course_utils.loaders import bits_per_character, tokens_per_character
+from course_utils.loaders import bits_per_character, opening, tokens_per_character
 
 SECONDS_BETWEEN_PICTURES = 0.7
 WORSE_THAN_GUESSING = 2  # times the vocabulary's size, which is the perplexity of even guessing
@@ -126,7 +126,7 @@ def train(net, train_iter, vocab, lr, num_epochs, device, *, plot=True, history=
     """
     check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix)  # before anything is drawn
     history = [] if history is None else history
-    prefix = opening(train_iter, vocab) if prefix is None else prefix
+    prefix = opening(vocab, train_iter) if prefix is None else prefix
     first, disk = history[-1].epoch + 1 if history else 1, None
     if checkpoint is not None:
         recipe = training.sgd if recipe is None and epochs is training.epochs else recipe  # a reader's loop has its own
@@ -178,15 +178,6 @@ def follow(run, history, first, last, device, live):
         threads.see(record.tokens_per_second)
         if live:
             live.update(history, progress(record, first, last, time.perf_counter() - start))
-
-
-def opening(train_iter, vocab):
-    """Where samples start: as the vocabulary says, else as in the book, or as the text where this has other signs."""
-    prefix, split = getattr(vocab, "prefix", "time traveller"), getattr(vocab, "split", list)
-    if all(vocab.to_tokens(vocab[token]) == token for token in split(prefix)):
-        return prefix
-    text = train_iter.held_out if len(train_iter.held_out) else train_iter.corpus
-    return "".join(vocab.to_tokens(text[:14].tolist()))
 
 
 def progress(record, first, last, seconds):

@@ -8,6 +8,7 @@ import copy
 import dis
 import inspect
 import itertools
+import math
 import os
 import random
 import re
@@ -323,6 +324,14 @@ def epoch(**changed):
     return list(training.epochs(**{**LEARN, "net": net(), "train_iter": loader(), **changed}))
 
 
+def write(**changed):
+    return predict(**{**WRITE, "net": net(), "num_preds": 3, **changed})
+
+
+def load(**changed):
+    return loaders.load_data_time_machine(**{"batch_size": 2, "num_steps": 3, "corpus": "story", **changed})
+
+
 def without_gradients():
     with torch.no_grad():
         epoch()
@@ -330,7 +339,12 @@ def without_gradients():
 
 @pytest.mark.parametrize(("call", "words"), [
     (lambda: epoch(num_epochs=2.0), "num_epochs is 2.0; it must be a whole number of at least 0"),
+    (lambda: epoch(num_epochs=-1), "num_epochs is -1; it must be a whole number of at least 0"),
+    (lambda: epoch(every=0), "every is 0; it must be a whole number of at least 1"),
     (lambda: epoch(lr="1"), "lr is '1'; it must be a number above 0"),
+    (lambda: epoch(lr=0), "lr is 0; it must be a number above 0"),
+    (lambda: epoch(lr=math.nan), "lr is nan; it must be a number above 0"),
+    (lambda: epoch(train_iter=[1]), "train_iter does not say whether it carries_state; load it with load_data_time_ma"),
     (lambda: epoch(vocab={"a": 1}), "vocab is {'a': 1}; it must be a Vocab"),
     (lambda: epoch(vocab=Vocab("a")), "the model knows 28 tokens, the vocabulary has 2"),
     (lambda: epoch(net=net().half()), "weights of torch.float16, but reads torch.float32; call net.float()"),
@@ -339,17 +353,56 @@ def without_gradients():
     (lambda: epoch(net=net().requires_grad_(False)), "call net.requires_grad_(True)"),
     (lambda: epoch(recipe=lambda *_: None), "optimizer is None; it must be an optimiser: let the recipe return"),
     (lambda: epoch(recipe=torch.optim.SGD), "recipe is the class SGD; it must be a function (net, lr, num_updates)"),
+    (lambda: epoch(recipe="adam"), "recipe is 'adam'; it must be a function (net, lr, num_updates) such as training."),
     (lambda: epoch(prefix="Time"), "the prefix has characters that the vocabulary does not know, ['T']"),
     (lambda: epoch(train_iter=SeqDataLoader([V] * 40, 2, 3)), "holds the token 28, but the last one is 27"),
     (without_gradients, "gradients are switched off; call torch.set_grad_enabled(True)"),
     (lambda: epoch(device="cuda:99"), "device is 'cuda:99'; it must be another one, as torch finds"),
-    (lambda: predict("time", 3, net(), VOCAB, "cpu", top_k=2.5), "top_k is 2.5; it must be a whole number"),
+    (lambda: write(top_k=2.5), "top_k is 2.5; it must be a whole number"),
+    (lambda: write(top_k=0), "top_k is 0; it must be a whole number of at least 1, or None"),
+    (lambda: write(temperature=-0.1), "temperature is -0.1; it must be 0 (greedy) or a number in 1e-6 to"),
+    (lambda: write(temperature=math.nan), "temperature is nan"),
+    (lambda: write(temperature=math.inf), "temperature is inf"),
+    (lambda: write(num_preds=-1), "num_preds is -1; it must be a whole number of at least 0"),
+    (lambda: write(prefix=""), "the prefix is empty"),
+    (lambda: write(prefix=[]), "the prefix is empty"),
+    (lambda: write(prefix="Time"), "does not know, ['T']; it knows ' abcde"),
+    (lambda: write(prefix="zélé\n1895:1"), r"does not know, ['\n', '1', '5', '8', '9', ':', 'é']"),
+    (lambda: write(net=net(bidirectional=True)), "a bidirectional model cannot predict"),
     (lambda: RNNModel(nn.RNN(V, 4, batch_first=True), V), "batch_first=True, and RNNModel reads (T, B, V)"),
     (lambda: RNNModel(nn.RNN(3, 4), V), "rnn_layer reads 3 numbers a step, vocab_size is 28"),
     (lambda: net().begin_state(2, "cpu"), "device is 2; it must be"),
+    (lambda: net()(torch.tensor([[V]]), torch.zeros(1, 1, 4)), "inputs holds the token 28, but the last one is 27;"),
     (lambda: net()(X, torch.zeros(1, 3, 4)), "state is (1, 3, 4), for these inputs it must be (1, 2, 4)"),
     (lambda: loaders.load_data_time_machine(2, 3, corpus=None), 'corpus is None; it must be "auto", "time_machine"'),
+    (lambda: load(max_tokens=0), "has 0 tokens"),
     (lambda: VOCAB.to_tokens([1, 99]), "it must be a whole number from 0 to 27"),
+    (lambda: VOCAB.to_tokens([0, "a"]), "it must be a whole number from 0 to 27"),
+    (lambda: VOCAB[{"a": 1}], "a token is {'a': 1}; it must be a string"),
+    (lambda: VOCAB[[["a"], {}]], "a token is ['a']; it must be a string"),
+    (lambda: Vocab([["a"]]), "a token is ['a']; it must be a string, or the tokens one list of strings"),
+    (lambda: layer_shapes(RNNModel, 0, 3, 7, 4), "num_steps is 0; it must be"),
+    (lambda: layer_shapes(RNNModel, 5, 0, 7, 4), "batch_size is 0; it must be"),
+    (lambda: layer_shapes(RNNModel, 5, 3, -1, 4), "vocab_size is -1; it must be"),
+    (lambda: layer_shapes(RNNModel, 5, 3, 7, 0), "num_hiddens is 0; it must be"),
+    (lambda: layer_shapes(RNNModel, 5, 3, 7, 4, 0), "num_layers is 0; it must be"),
+    (lambda: layer_shapes(RNNModel, 5, 3, 7, 4, cell="Elman"), 'cell is \'Elman\'; it must be "RNN", "GRU" or "LSTM"'),
+    (lambda: telescope.recurrent_layer("RNN", 5, 8, forget_bias=1), "only an LSTM has a forget gate"),
+    (lambda: telescope.recurrent_layer("GRU", 5, 8, forget_bias=0.0), "only an LSTM has a forget gate"),
+    (lambda: telescope.recurrent_layer("LSTM", 5, 8, identity=True), "identity is for an RNN"),
+    (lambda: telescope.recurrent_layer("RNN", 5, 8, identity=True, orthogonal=True), "leave one of them out"),
+    (lambda: corpus_ribbon(text.seq_data_iter_random, 100, 2, 5, number=0), "number is 0; it must be a whole number"),
+    (lambda: corpus_ribbon(text.seq_data_iter_random, -1, 1, 1), "num_tokens is -1; it must be a whole number of at"),
+    (lambda: layouts.dependencies("sideways"), '"transpose", "batch_first", "none" or "reshape"'),
+    (lambda: layouts.dependencies("none", batch_size=65), "batch_size is 65; it must be at most 64"),
+    (lambda: layouts.dependencies("none", num_steps=65), "num_steps is 65; it must be at most 64"),
+    (lambda: losses.loss_ways(ROW, 0), "vocab_size is 0; it must be a whole number of at least 1"),
+    (lambda: losses.loss_ways(ROW, 10_001), "vocab_size is 10001; it must be at most 10,000"),
+    (lambda: window_lengths(ROW, ROW, V, seeds=(-1,)), "each of seeds is -1; it must be a whole number of at least 0"),
+    (lambda: adaptation.read_and_train(net(), ROW, -0.5), "lr is -0.5; it must be a number of at least 0"),
+    (lambda: adaptation.read_and_train(net(), ROW[:20], 0.1), "a text of 20 tokens has no window of 20 steps"),
+    (lambda: training.baselines([], ROW, V), "tokens has 0 tokens; it must have at least 1"),
+    (lambda: training.baselines(ROW, [1], V), "held_out has 1 tokens; it must have at least 2"),
     (lambda: FunctionLab(lambda layout: layout, layout=int_slider("T", 5, 1, 9)), "a control is named 'layout'"),
     (lambda: Guess("q", "How many?", (3, 1)), "options is (3, 1); it must be a list of answers, or (low, high)"),
 ])  # fmt: skip
@@ -357,6 +410,19 @@ def test_one_sentence_says_it(call, words):
     with pytest.raises((ValueError, TypeError), match=re.escape(words)) as refusal:
         call()
     assert is_ours(refusal.value)
+
+
+@pytest.mark.parametrize(("name", "limit", "values"), [
+    ("batch_size", "a whole number of at least 1", [0, -1, 2.0, 2.5, "32", None, True, math.nan, [32]]),
+    ("num_steps", "a whole number of at least 1", [0, -1, 2.0, 2.5, "32", None, True, math.nan, [32]]),
+    ("max_tokens", "a whole number of at least -1, or -1 for the whole text", [-2, 1e4, None, "10000", True]),
+    ("sampling", '"sequential" or "random"', ["sequence", "Random", True, False, None, 0]),
+    ("tokens", '"letters", "characters" or "words"', ["letter", "", ["words"], 0, True]),
+])  # fmt: skip
+def test_every_wrong_value_is_shown_with_its_limit(name, limit, values):
+    for value in values:
+        with pytest.raises(ValueError, match=f"^{name} is {re.escape(repr(value))}; it must be {limit}$"):
+            load(**{name: value})
 
 
 def test_small_numbers_of_numpy_do_not_overflow():

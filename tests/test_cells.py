@@ -44,5 +44,7 @@ def test_dependence_maps_are_white_exactly_where_nothing_depends():
     assert np.array_equal((shown == 1).all(axis=2), ~depends.reshape(6, 6).numpy())
 
 
-def test_an_empty_row_is_no_reason_to_complain():
+def test_text_windows_show_every_character_and_an_empty_row_is_no_reason_to_complain():
+    axes = plots.text_windows(["to th", "e sea"]).axes[0]
+    assert "".join(text.get_text() for text in axes.texts) == "to␣the␣sea"
     assert plots.text_windows([""]).png().startswith(b"\x89PNG")

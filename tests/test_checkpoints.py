@@ -1,6 +1,5 @@
 """Runs on disk: killed at any moment they go on to the same bits; what does not fit or fails is one sentence."""
 
-import dataclasses
 import errno
 import itertools
 import json
@@ -85,47 +84,54 @@ def always(monkeypatch):
 # Going on
 
 
+def scheduled(optimizer, schedule):
+    optimizer.register_step_post_hook(lambda *details: schedule.step())
+    return optimizer
+
+
 def staircase(net, lr, num_updates):
     """A reader's recipe: momentum, and a schedule whose state has keys that are numbers."""
     optimizer = torch.optim.SGD(net.parameters(), lr, momentum=0.9)
     optimizer.schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [20, 40])
-    optimizer.register_step_post_hook(lambda *details: optimizer.schedule.step())
-    return optimizer
+    return scheduled(optimizer, optimizer.schedule)
 
 
 def ramp(net, lr, num_updates):
     """A reader's recipe, whose schedule does not keep how many updates there are."""
     optimizer = torch.optim.SGD(net.parameters(), lr)
     optimizer.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: 1 - update / num_updates)
-    optimizer.register_step_post_hook(lambda *details: optimizer.schedule.step())
-    return optimizer
+    return scheduled(optimizer, optimizer.schedule)
 
 
-@dataclasses.dataclass
-class OwnRecord:
-    epoch: int
-    perplexity: torch.Tensor
-    tokens_per_second: float
-    held_out_perplexity: float | None = None
-    sample: str | None = None
-    mood: str = "good"
+def own_record(epoch, perplexity, speed):
+    return SimpleNamespace(epoch=epoch, perplexity=torch.tensor(perplexity), tokens_per_second=speed, mood="good",
+                           held_out_perplexity=None, sample=None)  # fmt: skip
 
 
-def own_loop(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix, every, first):
-    """A reader's training loop, which also gives the model its first weights."""
+def loop(optimizer_of, record=training.Epoch, tell=lambda: None):
+    """A reader's training loop with the optimizer that `optimizer_of(net, lr, num_updates, recipe)` returns.
+
+    `tell` is called when whoever asks for epochs has done with a record.
+    """
+
+    def epochs(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix, every, first):
+        optimizer = optimizer_of(net, lr, num_epochs * len(train_iter), recipe)
+        for epoch in range(first, first + num_epochs):
+            yield record(epoch, training.train_epoch(net, train_iter, optimizer, device), 1.0)
+            tell()
+
+    return epochs
+
+
+def with_first_weights(net, lr, num_updates, recipe):
     for weight in net.parameters():
         nn.init.uniform_(weight, -0.2, 0.2)
-    optimizer = (recipe or training.sgd)(net, lr, num_epochs * len(train_iter))
-    for epoch in range(first, first + num_epochs):
-        yield OwnRecord(epoch, torch.tensor(training.train_epoch(net, train_iter, optimizer, device)), 1.0)
+    return recipe(net, lr, num_updates)
 
 
-def loop_with_momentum(net, train_iter, vocab, lr, num_epochs, device, *, recipe=None, prefix, every, first):
-    """A reader's loop with an optimizer of its own."""
+def with_momentum(net, lr, num_updates, recipe):
     assert recipe is None
-    optimizer = torch.optim.SGD(net.parameters(), lr, momentum=0.9)
-    for epoch in range(first, first + num_epochs):
-        yield training.Epoch(epoch, training.train_epoch(net, train_iter, optimizer, device), 1.0)
+    return torch.optim.SGD(net.parameters(), lr, momentum=0.9)
 
 
 @pytest.mark.parametrize(("net", "options"), [
@@ -133,8 +139,8 @@ def loop_with_momentum(net, train_iter, vocab, lr, num_epochs, device, *, recipe
     ({"kind": Own, "num_layers": 2}, {"data": batches(sampling="random")}),
     ({}, {"recipe": staircase}),
     ({}, {"recipe": ramp}),
-    ({"layer": nn.LSTM}, {"epochs": own_loop, "recipe": training.one_cycle}),
-    ({"kind": Own}, {"epochs": loop_with_momentum}),
+    ({"layer": nn.LSTM}, {"epochs": loop(with_first_weights, own_record), "recipe": training.one_cycle}),
+    ({"kind": Own}, {"epochs": loop(with_momentum)}),
 ])  # fmt: skip
 def test_a_stopped_run_goes_on_to_the_same_bits(path, net, options, capsys):
     whole = model(**net)
@@ -179,14 +185,8 @@ def test_a_run_that_goes_on_with_an_earlier_history(path):
 
 
 def small_run(net, path=None, recipe=None, tell=lambda: None):
-    """Twenty epochs of three batches; `tell` is called when whoever asks for epochs has done with a record."""
-
-    def epochs(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix, every, first):
-        optimizer = (recipe or training.sgd)(net, lr, num_epochs * len(train_iter))
-        for epoch in range(first, first + num_epochs):
-            yield training.Epoch(epoch, training.train_epoch(net, train_iter, optimizer, device), 1.0)
-            tell()
-
+    """Twenty epochs of three batches, for `tell` see `loop`."""
+    epochs = loop(lambda net, lr, num_updates, recipe: (recipe or training.sgd)(net, lr, num_updates), tell=tell)
     run(net, path, 20, data=batches(TOKENS[:265], 4, 5), recipe=recipe, epochs=epochs)
     return weights(net)
 
@@ -253,10 +253,6 @@ def other_order():
     vocab = Vocab([])
     vocab.idx_to_token = VOCAB.idx_to_token[::-1]
     return vocab
-
-
-def another_torch(monkeypatch):
-    monkeypatch.setattr(torch, "__version__", "3.0.0")
 
 
 MISFITS = {
@@ -434,25 +430,17 @@ def test_it_is_written_every_few_seconds_and_at_the_end(path, monkeypatch):
 
 def hidden_schedule(net, lr, num_updates):
     optimizer = torch.optim.SGD(net.parameters(), lr)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
-    optimizer.register_step_post_hook(lambda *details: schedule.step())
-    return optimizer
+    return scheduled(optimizer, torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9))
 
 
-def by_hand(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix, every, first):
-    """A loop without an optimizer of torch's."""
-    for epoch in range(first, first + num_epochs):
-        by_hand = SimpleNamespace(
-            zero_grad=net.zero_grad, step=lambda: [p.data.sub_(lr * p.grad) for p in net.parameters()]
-        )
-        yield training.Epoch(epoch, training.train_epoch(net, train_iter, by_hand, device), 1.0)
+def by_hand(net, lr, num_updates, recipe):
+    """No optimizer of torch's."""
+    return SimpleNamespace(zero_grad=net.zero_grad, step=lambda: [p.data.sub_(lr * p.grad) for p in net.parameters()])
 
 
-def loop_with_two(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix, every, first):
+def two_of_them(net, lr, num_updates, recipe):
     parts = [torch.optim.SGD(part.parameters(), lr, momentum=0.9) for part in (net.rnn, net.linear)]
-    both = SimpleNamespace(zero_grad=net.zero_grad, step=lambda: [part.step() for part in parts])
-    for epoch in range(first, first + num_epochs):
-        yield training.Epoch(epoch, training.train_epoch(net, train_iter, both, device), 1.0)
+    return SimpleNamespace(zero_grad=net.zero_grad, step=lambda: [part.step() for part in parts])
 
 
 def loop_with_schedule(net, train_iter, *args, recipe, **kwargs):
@@ -461,8 +449,8 @@ def loop_with_schedule(net, train_iter, *args, recipe, **kwargs):
 
 @pytest.mark.parametrize(("options", "words"), [
     ({"recipe": hidden_schedule}, "keep the schedule in optimizer.schedule"),
-    ({"epochs": by_hand}, "no optimizer of torch trains it"),
-    ({"epochs": loop_with_two}, "more than one optimizer trains it"),
+    ({"epochs": loop(by_hand)}, "no optimizer of torch trains it"),
+    ({"epochs": loop(two_of_them)}, "more than one optimizer trains it"),
     ({"epochs": loop_with_schedule}, "its loop makes the schedule"),
 ])  # fmt: skip
 def test_what_could_not_go_on_exactly_says_so_and_is_refused(path, capsys, options, words):

@@ -13,6 +13,10 @@ from torch import nn
 
 from course_utils import RNNModel, plots
 from course_utils.experiments.explorer import read as read_runs
+from course_utils.experiments.microscope import focus
+from course_utils.experiments.ribbon import corpus_ribbon
+from course_utils.experiments.shapes import layer_shapes
+from course_utils.experiments.telescope import sight
 from course_utils.prediction import distribution
 from course_utils.text import Vocab, seq_data_iter_random, seq_data_iter_sequential
 from course_utils.widgets.explorer import RunExplorer
@@ -77,6 +81,25 @@ PICTURES |= {"training": lambda: TrainingLab(corpus=STORY, device="cpu")}
 every_lab = pytest.mark.parametrize("name", LABS)
 
 
+def ribbon_twin(sampling, batch_size, num_steps, seed, batch):
+    cut = {"sequential": seq_data_iter_sequential, "random": seq_data_iter_random}[sampling]
+    return corpus_ribbon(cut, 240, batch_size, num_steps, seed, batch)
+
+
+def telescope_twin(forget_bias, **values):
+    return sight(draws=1, batch_size=8, **values, **({"forget_bias": forget_bias} if values["cell"] == "LSTM" else {}))
+
+
+# name -> (the plain function that makes the record of the controls' values, the one that draws it)
+TWINS = {
+    "shapes": (lambda **values: layer_shapes(RNNModel, **values), plots.shape_picture),
+    "microscope": (lambda way, b, t: focus(read, torch.arange(12).reshape(3, 4), VOCAB, way, b, t),
+                   plots.microscope_picture),
+    "ribbon": (ribbon_twin, lambda record: plots.ribbon_picture(record, TEXT[:240])),
+    "telescope": (telescope_twin, plots.telescope_picture),
+}  # fmt: skip
+
+
 def others(control):
     """Other values of a control, the last one its own: a switch has both, a slider its far end, a choice all."""
     value = control.value
@@ -103,6 +126,10 @@ def test_each_move_of_each_control_draws_one_new_picture(name, monkeypatch):
             assert silent or lab.picture.value != shown, control_name
             control.value = value
             assert len(drawn) == 1, "nothing was moved"
+            if name in TWINS:
+                record, picture = TWINS[name]
+                assert lab.record == record(**{each: other.value for each, other in lab.controls.items()})
+                assert lab.picture.value == picture(lab.record).png()
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -110,6 +137,7 @@ def test_the_picture_stands_beside_the_widget_and_the_presenter_enlarges_it(name
     lab = PICTURES[name]()
     small, bundle = bytes(lab.picture.value), lab._repr_mimebundle_()
     assert small.startswith(b"\x89PNG")
+    assert lab._dom_classes == ("course-lab",)
     assert base64.b64decode(bundle["image/png"]) == small  # for readers without a kernel
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == lab.model_id
     lab.presenter.value = True
@@ -119,7 +147,7 @@ def test_the_picture_stands_beside_the_widget_and_the_presenter_enlarges_it(name
     assert ".course-presenter" in lab.children[-1].value
     lab.presenter.value = False
     assert lab.picture.value == small
-    assert "course-presenter" not in lab._dom_classes
+    assert lab._dom_classes == ("course-lab",)
 
 
 @every_lab

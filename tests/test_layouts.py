@@ -31,11 +31,6 @@ def test_an_output_depends_on_exactly_these_inputs(layout, B, T):
     assert all(bool(measured[place]) == expected(layout, *place, B, T) for place in places)
 
 
-def test_an_unknown_layout_is_refused():
-    with pytest.raises(ValueError, match=r"'sideways'; it must be .*transpose.*batch_first.*none.*reshape"):
-        layouts.dependencies("sideways")
-
-
 def test_batch_first_equals_the_transpose_to_the_last_bit():
     X = torch.rand(32, 35, 28)
     ours, theirs = (layouts.LayoutModel(layout, 28, 64) for layout in ("transpose", "batch_first"))

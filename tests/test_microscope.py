@@ -386,27 +386,13 @@ def test_what_is_strange_is_said(sketch, name, words):
 # --- the lab
 
 
-def test_the_lab_shows_what_the_controls_say_with_one_call_of_the_readers_function():
-    ran, right = [], make_read(22)
-
-    def read(one_hot, layout):
-        ran.append(layout)
-        return right(one_hot, layout)
-
-    lab = TensorMicroscope(read, *batch(3, 7))
+@pytest.mark.parametrize(("shape", "chosen"), [((3, 7), (2, 5)), ((1, 1), (0, 0))])
+def test_the_lab_chooses_among_all_outputs_and_needs_no_layer(shape, chosen):
+    lab = TensorMicroscope(by_hand, *batch(*shape))
     assert lab.way.options == LAYOUTS
-    assert (lab.b.min, lab.b.max, lab.t.min, lab.t.max) == (0, 2, 0, 6)
-    assert lab.record == look(right, "transpose", 2, 5, 3, 7)
-    lab.way.value, lab.b.value, lab.t.value = "none", 0, 1
-    assert ran == ["transpose", "none", "none", "none"]
-    assert lab.record == look(right, "none", 0, 1, 3, 7)
-    assert lab.picture.value == plots.microscope_picture(lab.record).png()
-
-
-def test_the_lab_works_without_a_layer_and_with_one_token():
-    lab = TensorMicroscope(by_hand, *batch(1, 1))
+    assert (lab.b.value, lab.t.value) == chosen
+    assert (lab.b.min, lab.b.max, lab.t.min, lab.t.max) == (0, shape[0] - 1, 0, shape[1] - 1)
     assert lab.record.received is None
-    assert (lab.b.value, lab.t.value) == (0, 0)
 
 
 @pytest.mark.parametrize("shape", [(9, 5), (2, 11), (5,), (0, 5), (2, 0)])

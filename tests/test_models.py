@@ -76,9 +76,3 @@ def test_a_token_reaches_its_own_sentence_from_its_own_time_on(cell, b, t):
     expected = torch.zeros(T, B, dtype=torch.bool)
     expected[t:, b] = True
     assert torch.equal(moved, expected)
-
-
-def test_tokens_outside_the_vocabulary_are_refused():
-    net = model(nn.RNN)
-    with pytest.raises(ValueError, match=f"inputs holds the token {V}, but the last one is {V - 1};"):
-        net(torch.tensor([[V]]), net.begin_state("cpu"))

@@ -120,21 +120,3 @@ def test_draws_follow_the_distribution(top_k):
     p = distribution(logits, 1.5, top_k)
     five_deviations = 5 * (p * (1 - p) / n).sqrt()  # of a binomial share; exact where p is 0
     assert ((draws.bincount(minlength=5) / n - p).abs() <= five_deviations + 1e-6).all()
-
-
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"prefix": ""}, "the prefix is empty"),
-    ({"prefix": []}, "the prefix is empty"),
-    ({"prefix": "Time"}, r"does not know, \['T'\]; it knows ' abcde"),
-    ({"prefix": "zélé\n1895:1"}, r"does not know, \['\\n', '1', '5', '8', '9', ':', 'é'\]"),
-    ({"num_preds": -1}, "num_preds is -1; it must be a whole number of at least 0"),
-    ({"temperature": -0.1}, r"temperature is -0\.1; it must be 0 \(greedy\) or a number in 1e-6 to"),
-    ({"temperature": float("nan")}, "temperature is nan"),
-    ({"temperature": float("inf")}, "temperature is inf"),
-    ({"top_k": 0}, "top_k is 0; it must be a whole number of at least 1, or None"),
-    ({"net": model(bidirectional=True)}, "a bidirectional model cannot predict"),
-])  # fmt: skip
-def test_what_cannot_be_predicted_is_said(changes, message):
-    arguments = {"prefix": "time", "num_preds": 5, "net": model(), "vocab": VOCAB, "device": "cpu", **changes}
-    with pytest.raises(ValueError, match=message):
-        predict(**arguments)

@@ -86,22 +86,6 @@ def test_a_run_s_numbers_are_those_of_its_epochs(monkeypatch):
     assert run.as_trained == run.held_out_reset != run.held_out
 
 
-def test_an_unknown_sampling_is_refused():
-    with pytest.raises(ValueError, match="'shuffled'"):
-        Windows(torch.arange(200), 3, 4, "shuffled")
-
-
-def test_random_windows_are_as_good_as_sequential_ones_if_both_are_reset(short_windows):
-    ratio = short_windows["random, reset"].held_out / short_windows["sequential, reset"].held_out
-    assert 0.95 < ratio < 1.05  # three seeds each: 5.37 to 5.55 and 5.30 to 5.46
-
-
-def test_in_short_windows_carrying_helps_and_a_stale_state_harms(short_windows):
-    perplexities = {arm: run.held_out for arm, run in short_windows.items()}
-    assert perplexities["sequential, carried"] < 0.98 * perplexities["sequential, reset"]  # measured: 0.95
-    assert perplexities["random, stale"] > 1.03 * perplexities["random, reset"]  # measured: 1.09
-
-
 def test_the_first_characters_after_a_reset_are_the_price(short_windows):
     for run in short_windows.values():
         assert run.by_position[0] > 1.3 * run.by_position[-1]

@@ -2,7 +2,6 @@
 
 import math
 import struct
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import common  # noqa: F401  (hypothesis without deadlines)
@@ -278,25 +277,13 @@ def test_temperature_and_top_k_keep_the_text_and_seed_and_prefix_start_anew(lab)
     assert lab.text == "the"
 
 
-def pick(logits, temperature, top_k, generator):
-    return VOCAB["a"]
-
-
-def spread(logits, temperature, top_k):
-    return torch.full((len(VOCAB),), 1 / len(VOCAB))
-
-
-def test_the_readers_functions_pick_and_show_and_a_cell_run_again_counts(monkeypatch):
-    lab = PredictionStepper(model(), VOCAB, "cpu", PREFIX, choose=pick, distribution=spread)
+def test_the_readers_functions_pick_and_show():
+    mine = {"choose": lambda *_: VOCAB["a"], "distribution": lambda *_: torch.full((len(VOCAB),), 1 / len(VOCAB))}
+    lab = PredictionStepper(model(), VOCAB, "cpu", PREFIX, **mine)
     lab.temperature.value = 1.0
     lab.step.click()
     assert lab.text == PREFIX + "a"
     assert lab.snapshot.choices == pytest.approx(len(VOCAB))
-    monkeypatch.setattr(sys.modules[__name__], "pick", lambda *arguments: VOCAB["b"])
-    monkeypatch.setattr(sys.modules[__name__], "spread", lambda logits, *how: logits.softmax(dim=0))
-    lab.step.click()
-    assert lab.text == PREFIX + "ab"
-    assert lab.snapshot.drawn == lab.snapshot.softmax
 
 
 @pytest.mark.parametrize(("prefix", "words"), [("", "empty"), ("The", "does not know"), ("<b>", "&#x27;&lt;&#x27;")])

@@ -67,20 +67,6 @@ def test_no_other_bias_is_touched():
     assert all(torch.equal(value, plain[name]) for name, value in biased.items())
 
 
-@pytest.mark.parametrize(("cell", "weights", "words"), [
-    ("transformer", {}, "must be"),
-    ("rnn", {}, "must be"),
-    ("RNN", {"forget_bias": 1}, "only an LSTM has a forget gate"),
-    ("GRU", {"forget_bias": 0.0}, "only an LSTM has a forget gate"),
-    ("LSTM", {"identity": True}, "identity is for an RNN"),
-    ("RNN", {"identity": True, "orthogonal": True}, "leave one of them out"),
-])  # fmt: skip
-def test_what_a_cell_does_not_have_is_refused_in_one_sentence(cell, weights, words):
-    with pytest.raises(ValueError, match=words) as refusal:
-        recurrent_layer(cell, 5, 8, **weights)
-    assert "\n" not in str(refusal.value)
-
-
 # --- the gradient by lag
 
 
@@ -92,25 +78,17 @@ def test_a_layer_that_multiplies_by_a_number_shows_that_number(factor):
 
 
 def test_one_unit_agrees_with_the_chain_rule_by_hand():
-    layer = nn.RNN(1, 1)
+    layer = nn.RNN(1, 1)  # of one symbol, so that its tokens are known
     h, slopes = torch.zeros(()), []
     with torch.no_grad():
-        for _ in range(6):
+        for _ in range(6 + 20):
             h = torch.tanh(layer.weight_ih_l0 + layer.weight_hh_l0 * h + layer.bias_ih_l0 + layer.bias_hh_l0)
             slopes.append(1 - h.item() ** 2)
-    by_hand = [math.prod(slopes[5 - k :]) * abs(layer.weight_hh_l0.item()) ** k / slopes[5] for k in range(6)]
-    assert gradient_by_lag(layer, tokens=torch.zeros(6, 3, dtype=torch.long)) == pytest.approx(by_hand, rel=1e-4)
-
-
-def test_the_gradient_can_be_measured_on_given_tokens():
-    layer = recurrent_layer("GRU", 5, 8)
-    read, tokens = [], torch.zeros(12, 3, dtype=torch.long)
-    hook = layer.register_forward_pre_hook(lambda layer, inputs: read.append(tuple(inputs[0].shape)))
-    gradient_by_lag(layer, num_lags=7, batch_size=3)
-    hook.remove()
-    assert read == [(7 + 20, 3, 5)], "20 steps to settle"
-    assert len(gradient_by_lag(layer, tokens=tokens)) == 12
-    assert gradient_by_lag(layer, tokens=tokens) != gradient_by_lag(layer, tokens=tokens + 1)
+    by_hand = [math.prod(slopes[25 - k :]) * abs(layer.weight_hh_l0.item()) ** k / slopes[25] for k in range(6)]
+    read = []
+    layer.register_forward_pre_hook(lambda layer, inputs: read.append(tuple(inputs[0].shape)))
+    assert gradient_by_lag(layer, num_lags=6, batch_size=3) == pytest.approx(by_hand, rel=1e-4)
+    assert read == [(6 + 20, 3, 1)], "20 steps to settle"
 
 
 def test_the_fit_is_least_squares_on_logarithms_up_to_the_last_lag_above_0():
@@ -145,12 +123,6 @@ def test_a_sight_draws_layers_over_28_tokens_with_seeds_that_follow_each_other()
     assert sizes == [("GRU", 28, 8)] * 3
     for number, draw in zip((4, 5, 6), seen.draws, strict=True):
         assert list(draw) == gradient_by_lag(recurrent_layer("GRU", 28, 8, seed=number), 5, seed=number)
-
-
-def test_theory_has_no_answer_for_gates_that_are_wide_open_nor_for_weights_of_one_s_own():
-    assert expected_ratios("LSTM", 64, forget_bias=1.0)
-    for cell, weights in (("LSTM", {"forget_bias": 1.5}), ("GRU", {"scale": 2}), ("LSTM", {"orthogonal": True})):
-        assert expected_ratios(cell, 64, **weights) is None
 
 
 LAGS, HIDDENS = 10, 256
@@ -200,52 +172,22 @@ def test_theory_of_gates_in_the_long_run():
     assert expected[399] / expected[398] == pytest.approx(1 / 2 + 1 / (4 * math.sqrt(3)), rel=0.002)
 
 
-@pytest.mark.parametrize("weights", [
-    {"identity": True},
-    {"cell": "LSTM", "forget_bias": 3.0},
-    {"cell": "LSTM", "scale": 2.0},
-    {"cell": "GRU", "scale": 0.5},
-    {"cell": "GRU", "orthogonal": True},
+@pytest.mark.parametrize(("weights", "answer"), [
+    ({"identity": True}, False), ({"cell": "LSTM", "forget_bias": 1.0}, True),
+    ({"cell": "LSTM", "forget_bias": 1.5}, False), ({"cell": "LSTM", "scale": 2.0}, False),
+    ({"cell": "GRU", "scale": 0.5}, False), ({"cell": "GRU", "orthogonal": True}, False),
 ])  # fmt: skip
-def test_where_theory_has_no_answer_there_is_none(weights):
+def test_where_theory_has_no_answer_there_is_none_and_else_it_is_drawn(weights, answer):
     record = sight(num_hiddens=8, num_lags=11, draws=1, **weights)
-    assert (record.expected, record.expected_factor) == (None, None)
-    assert plots.telescope_picture(record).png().startswith(b"\x89PNG")
-
-
-# --- what the notebook claims
-
-
-def forgets(record):
-    """Whether less than a hundred thousandth of the gradient is left after the book's 35 steps."""
-    return record.ratios[35] < 1e-5
-
-
-def test_default_cells_forget_and_changed_ones_do_not(seen):
-    forgetful = {name for name, record in seen.items() if forgets(record)}
-    assert forgetful == {"RNN", "half", "GRU", "LSTM", "orthogonal, shorter"}
-    assert not forgets(sight(identity=True, draws=2))
-    assert not forgets(sight("LSTM", forget_bias=5, draws=2))
-    assert seen["times 4"].ratios[35] > 50
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_more_hidden_units_do_not_help_a_default_cell(cell):
-    small, large = (sight(cell, H, 36, draws=4) for H in (64, 512))
-    assert 1 / 8 < large.ratios[35] / small.ratios[35] < 8  # of a loss of seven decimal places and more
-    assert forgets(small)
-    assert forgets(large)
+    assert bool(record.expected) == bool(record.expected_factor) == answer
+    (axes,) = plots.telescope_picture(record).axes
+    assert (record.expected in [tuple(line.get_ydata()) for line in axes.lines]) == answer
+    assert "left after 10 steps" in axes.get_title(loc="left")  # the last one there is
 
 
 def test_more_hidden_units_do_help_an_orthogonal_rnn():
     small, large = (sight("RNN", H, 36, draws=4, orthogonal=True) for H in (64, 512))
     assert min(map(fitted_factor, large.draws)) > max(map(fitted_factor, small.draws))
-
-
-def test_a_forget_bias_of_3_5_brings_the_factor_to_1():
-    factors = {bias: sight("LSTM", forget_bias=bias).factor for bias in (2, 3.5)}
-    assert factors[2] < 0.98
-    assert factors[3.5] == pytest.approx(1, abs=0.015)
 
 
 # --- the record
@@ -259,12 +201,6 @@ def test_a_sight_joins_its_draws():
     assert record.points[:4] == [(0, 1.0), (1, 0.5), (2, 0.25), (0, 1.0)]
 
 
-def test_draws_go_on_from_the_seed():
-    both = sight("GRU", 8, draws=2, seed=3)
-    assert both.draws == sight("GRU", 8, draws=1, seed=3).draws + sight("GRU", 8, draws=1, seed=4).draws
-    assert both.draws[0] != both.draws[1]
-
-
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_readers_own_layer_is_measured_whatever_the_cell(cell):
     def halving(cell, input_size, num_hiddens):
@@ -272,7 +208,6 @@ def test_the_readers_own_layer_is_measured_whatever_the_cell(cell):
 
     record = sight(cell, 8, 21, draws=1, build=halving, **({"forget_bias": 1.0} if cell == "LSTM" else {}))
     assert record.ratios == pytest.approx([0.5**lag for lag in range(21)], rel=1e-4)
-    assert sight(cell, 8, build=lambda cell, *sizes: getattr(nn, cell)(*sizes)) == sight(cell, 8)
 
 
 # --- the picture
@@ -289,13 +224,6 @@ def test_picture_draws_the_record_and_says_what_is_left():
     assert "no theory" in legend.get_title().get_text()
 
 
-def test_picture_draws_theory_where_there_is_one():
-    record = sight(num_hiddens=8, num_lags=11, draws=1)
-    (axes,) = plots.telescope_picture(record).axes
-    assert record.expected in [tuple(line.get_ydata()) for line in axes.lines]
-    assert "left after 10 steps" in axes.get_title(loc="left")  # the last one there is
-
-
 def test_axis_stays_where_it_is_so_that_curves_move():
     records = [sight(num_hiddens=8, scale=scale, draws=1) for scale in (0.001, 0.5, 4.0)]
     assert records[0].ratios[-1] == 0  # more than float32 can hold
@@ -305,28 +233,6 @@ def test_axis_stays_where_it_is_so_that_curves_move():
 
 
 # --- the lab
-
-
-def test_the_lab_shows_what_its_plain_function_twin_returns():
-    lab = GradientTelescope()
-    lab.cell.value, lab.forget_bias.value, lab.orthogonal.value = "LSTM", 1.5, True
-    twin = sight("LSTM", 64, 61, draws=1, batch_size=8, forget_bias=1.5, orthogonal=True)
-    assert lab.record == twin
-    assert lab.picture.value == plots.telescope_picture(twin).png()
-
-
-def test_one_layer_is_built_and_run_for_each_picture():
-    built, ran = [], []
-
-    def counting(*sizes):
-        layer = telescope.plain_layer(*sizes)
-        layer.register_forward_hook(lambda *_: ran.append(sizes))
-        built.append(sizes)
-        return layer
-
-    lab = GradientTelescope(counting)
-    lab.num_hiddens.value = 32
-    assert built == ran == [("RNN", 28, 64), ("RNN", 28, 32)]
 
 
 def test_forget_bias_can_be_turned_only_where_there_is_a_forget_gate():

@@ -23,7 +23,7 @@ def book_tokens(monkeypatch, path):
 
 @both_texts
 def test_tokenize_equals_the_book(path, monkeypatch):
-    assert tokenize(corpora.read_text(path)) == book_tokens(monkeypatch, path)
+    assert tokenize(corpora.read(path)[0]) == book_tokens(monkeypatch, path)
 
 
 @given(text=st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"])))
@@ -31,7 +31,7 @@ def test_tokenize_equals_the_book_on_any_text(text, tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / "any.txt"
     path.write_bytes(f"a {text}".encode())
     with pytest.MonkeyPatch.context() as monkeypatch:
-        assert tokenize(corpora.read_text(path)) == book_tokens(monkeypatch, path)
+        assert tokenize(corpora.read(path)[0]) == book_tokens(monkeypatch, path)
 
 
 def test_tokenize_by_hand():
@@ -122,12 +122,3 @@ def test_a_seed_fixes_the_batches_and_epochs_differ(cut):
     torch.manual_seed(1)
     assert torch.equal(epoch(), first)
     assert not torch.equal(second, first)
-
-
-@pytest.mark.parametrize("call", [
-    lambda vocab: vocab[{"a": 1}], lambda vocab: vocab[[["a"], {}]], lambda vocab: Vocab([["a"]]),
-    lambda vocab: vocab.to_tokens(9), lambda vocab: vocab.to_tokens([0, "a"]),
-])  # fmt: skip
-def test_what_is_no_token_or_number_of_one_gets_a_sentence(call):
-    with pytest.raises(ValueError, match=r"^[^\n]* is [^\n]*; [^\n]+$"):
-        call(Vocab("ab"))

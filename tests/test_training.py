@@ -292,22 +292,6 @@ def test_a_models_own_class_needs_no_more_than_forward_and_begin_state():
     assert values[-1] < values[0]
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"lr": 0}, "lr is 0; it must be a number above 0"),
-    ({"lr": float("nan")}, "lr is nan"),
-    ({"num_epochs": -1}, "num_epochs is -1; it must be a whole number of at least 0"),
-    ({"every": 0}, "every is 0; it must be a whole number of at least 1"),
-    ({"vocab": Vocab("abc")}, f"the model knows {V} tokens, the vocabulary has 4; build it with len"),
-    ({"train_iter": [1]}, "train_iter does not say whether it carries_state; load it with load_data_time_machine"),
-    ({"recipe": "adam"}, r"recipe is 'adam'; .* training\.one_cycle"),
-    ({"prefix": "Time!"}, r"the prefix has characters that the vocabulary does not know, \['!', 'T'\]"),
-])  # fmt: skip
-def test_what_cannot_be_trained_is_said(changes, message):
-    arguments = {"net": model(), "train_iter": loader(), "vocab": VOCAB, "lr": 0.5, "num_epochs": 1, "device": "cpu"}
-    with pytest.raises(ValueError, match=message):
-        list(epochs(**{**arguments, **changes}))
-
-
 @pytest.mark.parametrize("lr", [1e6, 1e37])
 def test_a_training_that_blows_up_says_so(lr):
     with pytest.raises(FloatingPointError, match=r"perplexity is (inf|nan) after epoch \d+; .*learning rate below"):

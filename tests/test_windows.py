@@ -6,11 +6,9 @@ import statistics
 
 import pytest
 import torch
-from common import story
 
 from course_utils.experiments import stored, windows
 from course_utils.experiments.sampling import ArmRun
-from course_utils.training import baselines
 
 
 @pytest.mark.parametrize(("lag", "num_steps"), [*itertools.product((1, 3, 5), (1, 2, 5, 6, 20))])
@@ -28,12 +26,6 @@ def test_every_label_is_the_bit_that_was_seen_lag_steps_ago(lag, num_steps):
     assert [tuple(x.shape) for x, _ in bits] == [(32, num_steps)] * 9 == [(32, num_steps)] * len(bits)
     assert torch.equal(Y[:, lag:], X[:, :-lag])
     assert 0.3 < X.float().mean() < 0.7
-
-
-def test_with_a_carried_state_there_is_a_cliff_behind_the_lag():
-    before, behind = (windows.train_echo(5, steps) for steps in (5, 6))
-    assert before.accuracy < 0.75 < 0.9 < behind.accuracy  # five other seeds: at most 0.55, at least 0.99
-    assert (before.expected, behind.expected) == (0.5, 1.0)
 
 
 @pytest.mark.parametrize("num_steps", [3, 6, 20])
@@ -94,14 +86,6 @@ def test_all_windows_see_as_many_characters_in_as_many_updates(monkeypatch):
     assert {options["batch_size"] * options["num_steps"] for _, options in calls} == {1120}
     assert {arguments[1] for arguments, _ in calls} == {True, False}
     assert all(options["num_epochs"] == 2 for _, options in calls)
-
-
-def test_one_character_and_no_state_is_a_bigram_and_a_carried_state_is_more():
-    [carried, reset] = windows.window_lengths(*story(), num_steps=(1,), num_epochs=5, num_hiddens=64, lr=0.01, every=5)
-    bigram = baselines(*story())["bigram"]
-    assert 0.9 < reset.as_trained / bigram < 1.1
-    assert carried.as_trained < 0.9 * bigram
-    assert (reset.as_trained, carried.as_trained) == (reset.held_out_reset, carried.held_out)
 
 
 # The stored table of The Time Machine, and what notebook 04 says of it

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from course_utils.checks import checked, each, known_tokens, real, trainable, whole
+from course_utils.checks import checked, each, known_tokens, long_enough, real, trainable, whole
 from course_utils.experiments.measuring import update
 from course_utils.training import detach, evaluate
 
@@ -98,12 +98,10 @@ def dynamic_evaluation(net, tokens, elsewhere, rates=(0, 0.003, 0.01, 0.03, 0.1,
     return records
 
 
-@checked(known_tokens, trainable, lr=RATE)
+@checked(known_tokens, trainable, long_enough, lr=RATE)
 def read_and_train(net, tokens, lr, num_steps=20):
     """Read a text once, score each window and then train a copy on it: the copy, and all windows' mean losses before
     and after the step on them."""
-    if len(tokens) <= num_steps:
-        raise ValueError(f"a text of {len(tokens):,} tokens has no window of {num_steps} steps with labels")
     tokens, net = tokens.to(_device(net)), copy.deepcopy(net).eval()
     optimizer, state = torch.optim.SGD(net.parameters(), lr), net.begin_state(tokens.device, batch_size=1)
     before, after = [], []

@@ -7,11 +7,12 @@ A cutting function is run on positions 0, 1, 2, ... instead of tokens, so that i
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
 
-from course_utils.checks import NoBatch, checked, whole
+from course_utils.checks import NoBatch, checked, whole, windows_fit
 from course_utils.experiments.measuring import seeded
 
 
@@ -49,7 +50,7 @@ class Ribbon:
         return self.inputs[self.number - 1]
 
 
-@checked(num_tokens=whole(0))
+@checked(partial(windows_fit, sampling="any"), num_tokens=whole(0))
 def corpus_ribbon(cut, num_tokens, batch_size, num_steps, seed=0, number=1):
     """Run a cutting function for one epoch on a text's positions, and return a `Ribbon`; about 1 ms for 300 tokens.
 
@@ -63,7 +64,6 @@ def corpus_ribbon(cut, num_tokens, batch_size, num_steps, seed=0, number=1):
         NoBatch: B and T are too large for the text.
         ValueError: a size or number below 1, or batches that are not what was asked for.
     """
-    _check_sizes(num_tokens, batch_size, num_steps)
     with seeded(seed):
         batches = list(itertools.islice(_read(cut, num_tokens, batch_size, num_steps), num_tokens + 1))
     _check_number(len(batches), cut, num_tokens, batch_size, num_steps)
@@ -86,16 +86,6 @@ def _sources(batches):
     """A `Source` for each row of the second one of two batches."""
     pairs = zip(*batches, strict=True)
     return [Source("goes on" if row[0] == old[-1] + 1 else "from elsewhere", old[-1]) for old, row in pairs]
-
-
-def _check_sizes(num_tokens, batch_size, num_steps):
-    """Raise `NoBatch` where not even one batch with its labels has room."""
-    needed = batch_size * num_steps + 1
-    if num_tokens < needed:
-        raise NoBatch(
-            f"{num_tokens} tokens hold no batch of {batch_size} rows and {num_steps} steps, which takes {needed}; "
-            "choose fewer rows or fewer steps"
-        )
 
 
 def _read(cut, num_tokens, batch_size, num_steps):

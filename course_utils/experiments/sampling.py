@@ -58,24 +58,6 @@ def perplexity_by_position(net, tokens, device, num_steps, rows=2000):
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What all arms of a comparison have in common."""
-
-    layer: type = nn.RNN  # a recurrent layer of torch
-    num_hiddens: int = 128  # H
-    optimizer: type = torch.optim.Adam  # called as optimizer(parameters, lr)
-    lr: float = 0.005
-    num_steps: int = 35  # T
-    batch_size: int = 32  # B
-    num_epochs: int = 8
-    every: int = 1  # epochs from one look at the held-out text to the next
-
-    def recipe(self, net, lr, num_updates):
-        """The optimiser, as `training.epochs` asks for it."""
-        return self.optimizer(net.parameters(), lr)
-
-
-@dataclass(frozen=True)
 class ArmRun:
     """One training of a model, and how well it reads unseen text in two ways."""
 
@@ -109,12 +91,14 @@ class ArmRun:
         return self.held_out if self.carries_state else self.held_out_reset
 
 
-layer = kind(lambda value: issubclass(value, nn.RNNBase), "nn.RNN, nn.GRU or nn.LSTM")
-optimizer = kind(lambda value: issubclass(value, torch.optim.Optimizer), "a class such as torch.optim.Adam")
+LAYER = kind(lambda value: issubclass(value, nn.RNNBase), "nn.RNN, nn.GRU or nn.LSTM")
+OPTIMIZER = kind(lambda value: issubclass(value, torch.optim.Optimizer), "a class such as torch.optim.Adam")
 
 
-@checked(known_tokens, gradients_on, layer=layer, optimizer=optimizer, num_epochs=whole())
-def train_arm(sampling, carries_state, tokens, held_out, vocab_size, seed=0, device="cpu", **setting):
+@checked(known_tokens, gradients_on, layer=LAYER, optimizer=OPTIMIZER, num_epochs=whole())
+def train_arm(sampling, carries_state, tokens, held_out, vocab_size, seed=0, device="cpu", *, layer=nn.RNN,
+              num_hiddens=128, optimizer=torch.optim.Adam, lr=0.005, num_steps=35, batch_size=32, num_epochs=8,
+              every=1):  # fmt: skip
     """Train a model on windows cut in one way, with the state carried or reset (questions 1 and 7).
 
     The training loop is the course's, with clipping at 1. The same seed gives all arms the same first weights. Williams
@@ -123,23 +107,24 @@ def train_arm(sampling, carries_state, tokens, held_out, vocab_size, seed=0, dev
 
     Args:
         tokens, held_out: long tensors; tokens needs at least B * T + T, held_out more than T.
-        setting: the fields of `Setting`.
+        layer: a recurrent layer of torch.
+        optimizer: called as `optimizer(parameters, lr)`.
+        every: epochs from one look at the held-out text to the next.
     """
-    how = checked(optimizer=optimizer)(Setting)(**setting)
-    long_enough({"tokens": held_out, "num_steps": how.num_steps})
+    long_enough({"tokens": held_out, "num_steps": num_steps})
     vocab = Vocab(map(str, range(1, vocab_size)))  # stand-ins: nobody reads the samples
     with seeded(seed):
-        net = RNNModel(how.layer(vocab_size, how.num_hiddens), vocab_size)
-        windows = Windows(tokens, how.batch_size, how.num_steps, sampling, carries_state, held_out)
-        options = {"recipe": how.recipe, "prefix": "1", "every": how.every}
-        records = list(epochs(net, windows, vocab, how.lr, how.num_epochs, device, **options))
-    by_position = perplexity_by_position(net, held_out, device, how.num_steps)
+        net = RNNModel(layer(vocab_size, num_hiddens), vocab_size)
+        windows = Windows(tokens, batch_size, num_steps, sampling, carries_state, held_out)
+        records = list(epochs(net, windows, vocab, lr, num_epochs, device, prefix="1", every=every,
+                              recipe=lambda net, lr, num_updates: optimizer(net.parameters(), lr)))  # fmt: skip
+    by_position = perplexity_by_position(net, held_out, device, num_steps)
     looked = [record for record in records if record.held_out_perplexity is not None]
     best = min(looked, key=lambda record: record.held_out_perplexity)
-    trained = len(windows) * how.batch_size * how.num_steps  # tokens of an epoch
+    trained = len(windows) * batch_size * num_steps  # tokens of an epoch
     return ArmRun(
-        sampling, carries_state, how.layer.__name__, how.num_hiddens, how.optimizer.__name__, how.lr, how.num_steps,
-        how.batch_size, seed, len(tokens), how.num_epochs, records[-1].perplexity, records[-1].held_out_perplexity,
+        sampling, carries_state, layer.__name__, num_hiddens, optimizer.__name__, lr, num_steps, batch_size, seed,
+        len(tokens), num_epochs, records[-1].perplexity, records[-1].held_out_perplexity,
         best=best.held_out_perplexity, best_epoch=best.epoch,
         held_out_reset=math.exp(statistics.fmean(map(math.log, by_position))), by_position=tuple(by_position),
         seconds=sum(trained / record.tokens_per_second for record in records),

@@ -58,25 +58,20 @@ def recurrent_layer(cell, input_size, num_hiddens, *, scale=1.0, orthogonal=Fals
     return layer.to(device)
 
 
-def gradient_by_lag(layer, num_lags=61, batch_size=32, seed=0, tokens=None):
+def gradient_by_lag(layer, num_lags=61, batch_size=32, seed=0):
     """Measure how much of the gradient is left after k steps back in time, for any recurrent layer, trained or not.
 
-    The loss is a random weighting of the last hidden state; its gradient is taken with respect to the one-hot input k
-    steps earlier. Lengths of gradients are averaged over the batch as root mean squares (Bengio et al. 1994; Pascanu et
-    al. 2013, arXiv 1211.5063). Cost: 0.05 s. Below about 1e-38, float32 gives 0.
+    The layer reads random tokens, 20 more than lags, so that its state has settled before. The loss is a random
+    weighting of the last hidden state; its gradient is taken with respect to the one-hot input k steps earlier. Lengths
+    of gradients are averaged over the batch as root mean squares (Bengio et al. 1994; Pascanu et al. 2013, arXiv
+    1211.5063). Cost: 0.05 s. Below about 1e-38, float32 gives 0.
 
-    Args:
-        num_lags: how many lags to return, from 0 on.
-        tokens: (T, B) indices to read; by default random ones, 20 more than lags, so that the state has settled before.
-
-    Returns:
-        A list of num_lags numbers, at most T: the gradient's length at lag k over its length at lag 0.
+    Returns a list of num_lags numbers: the gradient's length at lag k, from 0 on, over its length at lag 0.
     """
     device = layer.weight_hh_l0.device
     with seeded(seed):
-        random_tokens = torch.randint(layer.input_size, (num_lags + 20, batch_size))
-        tokens = random_tokens if tokens is None else tokens
-        weighting = torch.randn(tokens.shape[1], layer.hidden_size).to(device)
+        tokens = torch.randint(layer.input_size, (num_lags + 20, batch_size))
+        weighting = torch.randn(batch_size, layer.hidden_size).to(device)
     X = F.one_hot(tokens.to(device), layer.input_size).float().requires_grad_()  # (T, B, V)
     (gradient,) = torch.autograd.grad((layer(X)[0][-1] * weighting).sum(), X)
     squares = gradient.cpu().double().square().sum(dim=2).mean(dim=1).flip(0)  # (T): lag 0 first

@@ -12,13 +12,13 @@ from course_utils.plots.fonts import PLACEHOLDER, SENTENCE, drawable, families
 from course_utils.plots.picture import FAINT, GREY, INK, LAYER_COLOURS, ORANGE, PURPLE, FixedPicture, tint
 
 
-def unrolled_picture(num_steps, num_layers=1, bidirectional=False, cell="RNN"):
+def unrolled_picture(num_steps, num_layers=1, bidirectional=False):
     """Return a `Picture` of a recurrent layer unrolled over its time steps; of many steps the middle ones are left out.
 
-    Of two directions each has a row of boxes in each layer; an LSTM's state has two parts.
+    Of two directions each has a row of boxes in each layer.
     """
     sketch = Sketch(780, 70 + 62 * num_layers * (1 + bidirectional))
-    draw_network(sketch, (0, 6, 780, sketch.height - 12), num_steps, num_layers, bidirectional, cell)
+    draw_network(sketch, (0, 6, 780, sketch.height - 12), num_steps, num_layers, bidirectional, "RNN")
     return sketch.finish()
 
 

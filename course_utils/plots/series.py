@@ -20,9 +20,9 @@ def lines(series, **labels):
     return picture
 
 
-def panels(*each, height=3.2):
+def panels(*each):
     """Return a `Picture` of several panels side by side, each given as a dictionary of `draw_lines`' arguments."""
-    picture = Picture(8.5, height)
+    picture = Picture(8.5, 3.2)
     for axes, arguments in zip(picture.subplots(1, len(each), squeeze=False)[0], each, strict=True):
         draw_lines(axes, **arguments)
     return picture

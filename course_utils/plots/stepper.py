@@ -38,17 +38,11 @@ def stepper_picture(snapshot):
 
 def _draw_candidates(axes, snapshot):
     """Bars of the next character's probabilities: wide as the model gives them, narrow as they are drawn from."""
-    numbers = range(len(snapshot.candidates))
-    points = 567 / _columns(snapshot.candidates, 28)
+    numbers, columns = range(len(snapshot.candidates)), _columns(snapshot.candidates, 28)
+    points = 567 / columns
     axes.vlines(numbers, 0, snapshot.softmax, color=tint(SKY, 0.5), linewidth=0.85 * points)
     axes.vlines(numbers, 0, snapshot.drawn, color=BLUE, linewidth=0.4 * points)
-    axes.set(
-        xlim=(-0.5, _columns(snapshot.candidates, 28) - 0.5),
-        ylim=(0, 1),
-        xticks=[],
-        yticks=[0, 0.5, 1],
-        ylabel="probability",
-    )
+    axes.set(xlim=(-0.5, columns - 0.5), ylim=(0, 1), xticks=[], yticks=[0, 0.5, 1], ylabel="probability")
     axes.set_title(f"next character: as uncertain as a free choice among {snapshot.choices:.1f}", loc="left", size=11)
     key = "wide and pale: the model's softmax\nnarrow and dark: what is drawn from"
     axes.text(0.99, 0.9, key, transform=axes.transAxes, ha="right", va="top", color=BLUE)

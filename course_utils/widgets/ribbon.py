@@ -29,15 +29,11 @@ class CorpusRibbon(Lab):
         __tracebackhide__ = True
         self.cuts = {name: Latest(cut) for name, cut in cuts.items()}
         self.characters, self._moving = characters, None
-        super().__init__(
-            {
-                "sampling": choice("sampling", list(cuts)),
-                "batch_size": int_slider("B, batch size", batch_size, 1, 8),
-                "num_steps": int_slider("T, num_steps", num_steps, 1, 40),
-                "seed": int_slider("epoch (seed)", 0, 0, 20),
-                "batch": int_slider("batch", 1, 1, 1),
-            }
-        )
+        controls = {"sampling": choice("sampling", list(cuts))}
+        controls["batch_size"] = int_slider("B, batch size", batch_size, 1, 8)
+        controls["num_steps"] = int_slider("T, num_steps", num_steps, 1, 40)
+        controls |= {"seed": int_slider("epoch (seed)", 0, 0, 20), "batch": int_slider("batch", 1, 1, 1)}
+        super().__init__(controls)
 
     def draw(self):
         cut, number = self.cuts[self.sampling.value].now(), self.batch.value

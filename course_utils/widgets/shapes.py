@@ -25,17 +25,16 @@ class ShapeExplorer(Lab):
     def __init__(self, model=RNNModel):
         __tracebackhide__ = True
         self.model = Latest(model)
-        super().__init__(
-            {
-                "num_steps": int_slider("T, num_steps", 5, 1, 40),
-                "batch_size": int_slider("B, batch size", 2, 1, 40),
-                "vocab_size": int_slider("V, vocabulary", 8, 2, 40),
-                "num_hiddens": int_slider("H, hidden units", 4, 1, 256),
-                "num_layers": int_slider("layers", 1, 1, 4),
-                "cell": choice("cell", list(CELLS)),
-                "bidirectional": ipywidgets.Checkbox(False, description="bidirectional"),
-            }
-        )
+        controls = {
+            "num_steps": int_slider("T, num_steps", 5, 1, 40),
+            "batch_size": int_slider("B, batch size", 2, 1, 40),
+            "vocab_size": int_slider("V, vocabulary", 8, 2, 40),
+            "num_hiddens": int_slider("H, hidden units", 4, 1, 256),
+            "num_layers": int_slider("layers", 1, 1, 4),
+            "cell": choice("cell", list(CELLS)),
+            "bidirectional": ipywidgets.Checkbox(False, description="bidirectional"),
+        }
+        super().__init__(controls)
 
     def draw(self):
         self.record = layer_shapes(self.model, **{name: control.value for name, control in self.controls.items()})

@@ -8,6 +8,7 @@ import torch
 from course_utils import plots, prediction
 from course_utils.checks import checked, optional, same_device, string
 from course_utils.experiments import stepper
+from course_utils.loaders import opening
 from course_utils.widgets.lab import WIDE, Lab, Latest, int_slider
 
 RUN_LENGTH = 20  # characters that the run button writes
@@ -48,8 +49,7 @@ class PredictionStepper(Lab):
         self.step = self._button("step", "write one character", 1)
         self.run = self._button(f"run {RUN_LENGTH}", f"write {RUN_LENGTH} characters", RUN_LENGTH)
         self.reset = self._button("reset", "go back to the prefix and the seed", None)
-        prefix = getattr(vocab, "prefix", "time traveller") if prefix is None else prefix
-        super().__init__(_controls(prefix, len(vocab)))
+        super().__init__(_controls(opening(vocab) if prefix is None else prefix, len(vocab)))
 
     def arrange(self):
         """The controls, the buttons and the text; what is wrong with a prefix stands below it."""

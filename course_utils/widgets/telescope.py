@@ -6,7 +6,7 @@ from course_utils import plots
 from course_utils.checks import checked
 from course_utils.experiments.shapes import CELLS
 from course_utils.experiments.telescope import plain_layer, sight
-from course_utils.widgets.lab import Lab, Latest, choice, int_slider
+from course_utils.widgets.lab import WIDE, Lab, Latest, choice, int_slider
 
 
 class GradientTelescope(Lab):
@@ -25,17 +25,16 @@ class GradientTelescope(Lab):
     def __init__(self, build=plain_layer):
         __tracebackhide__ = True
         self.build = Latest(build)
-        super().__init__(
-            {
-                "cell": choice("cell", list(CELLS)),
-                "num_hiddens": int_slider("H, hidden units", 64, 8, 256, 8),
-                "num_lags": int_slider("steps back", 61, 11, 121, 10),
-                "seed": int_slider("seed", 0, 0, 20),
-                "scale": _number_slider("scale of W_hh", 1.0, 0.4, 4.0, 0.1),
-                "orthogonal": ipywidgets.Checkbox(False, description="orthogonal W_hh"),
-                "forget_bias": _number_slider("forget bias", 0.0, -2.0, 6.0, 0.5),
-            }
-        )
+        controls = {
+            "cell": choice("cell", list(CELLS)),
+            "num_hiddens": int_slider("H, hidden units", 64, 8, 256, 8),
+            "num_lags": int_slider("steps back", 61, 11, 121, 10),
+            "seed": int_slider("seed", 0, 0, 20),
+            "scale": _number_slider("scale of W_hh", 1.0, 0.4, 4.0, 0.1),
+            "orthogonal": ipywidgets.Checkbox(False, description="orthogonal W_hh"),
+            "forget_bias": _number_slider("forget bias", 0.0, -2.0, 6.0, 0.5),
+        }
+        super().__init__(controls)
 
     def draw(self):
         settings = {name: control.value for name, control in self.controls.items()}
@@ -47,7 +46,5 @@ class GradientTelescope(Lab):
 
 
 def _number_slider(description, value, low, high, step):
-    return ipywidgets.FloatSlider(
-        value=value, min=low, max=high, step=step, description=description, readout_format=".1f",
-        style={"description_width": "8em"}, layout={"width": "28em"},
-    )  # fmt: skip
+    limits = {"min": low, "max": high, "step": step, "readout_format": ".1f"}
+    return ipywidgets.FloatSlider(value, description=description, **limits, **WIDE)

@@ -23,7 +23,7 @@ from course_utils.checks import RULES, NoBatch, checked, kind, optional
 from course_utils.devices import ThreadWatch, try_gpu
 from course_utils.experiments.shapes import CELLS
 from course_utils.fast import quick_layers
-from course_utils.loaders import KIND, SeqDataLoader, load_data_time_machine
+from course_utils.loaders import KIND, SeqDataLoader, load_data_time_machine, opening
 from course_utils.models import RNNModel
 from course_utils.train_live import LastGood, counted, diverged, on_interrupt
 from course_utils.widgets.faults import Prints, explain, shorten
@@ -40,11 +40,8 @@ SECONDS_FOR_THE_PAGE = 0.005  # after every slice, so that the loop hears of a b
 NUM_GHOSTS = 4
 
 
-def _are_recipes(named):
-    return named and all(callable(recipe) and RULES["lr"]("lr", rate) for recipe, rate in named.values())
-
-
-RECIPES_RULE = kind(_are_recipes, "a dictionary, name -> (recipe, its lr)")
+RECIPES_RULE = kind(lambda named: named and all(callable(way) and RULES["lr"]("lr", lr) for way, lr in named.values()),
+                    "a dictionary, name -> (recipe, its lr)")  # fmt: skip
 
 
 class TrainingLab(Lab):
@@ -81,7 +78,7 @@ class TrainingLab(Lab):
         self.device = try_gpu() if device is None else device
         text = {"max_tokens": max_tokens, "corpus": corpus, "tokens": tokens}
         self.text, self.vocab = load_data_time_machine(batch_size, 1, **text)
-        self.prefix = self.vocab.prefix if prefix is None else prefix
+        self.prefix = opening(self.vocab) if prefix is None else prefix
         self.runs, self._task, self._next_picture = [], None, 0.0
         self._redraw_waits = self._line_waits = False
         self._note, self._folder = "", None if folder is None else Path(folder)
