@@ -88,8 +88,7 @@ def _row(run, density):
     history, looked = run.history, [record for record in run.history if record.held_out_perplexity is not None]
     row = {"run": run.number, **run.settings, "lr": f"{run.settings['lr']:g}"}
     row |= {"num_epochs": f"{len(history)} of {run.settings['num_epochs']}", "state": run.state}
-    row |= {"training": "–", "lowest held-out": "–", "last held-out": "–"}
-    row |= ({"last, bits per character": "–"} if density else {}) | {"tokens/s": "–"}
+    row |= {"training": "–", "lowest held-out": "–", "last held-out": "–", "tokens/s": "–"}
     if history:
         row["training"] = _short(history[-1].perplexity)
         row["tokens/s"] = f"{statistics.median(record.tokens_per_second for record in history):,.0f}"
@@ -98,7 +97,7 @@ def _row(run, density):
         row["lowest held-out"] = f"{_short(best.held_out_perplexity)} (epoch {best.epoch})"
         row["last held-out"] = _short(last := looked[-1].held_out_perplexity)
         if density:
-            row["last, bits per character"] = f"{bits_per_character(last, density):.2f}"
+            row["last held-out"] += f" ({bits_per_character(last, density):.2f} bits per character)"
     return row
 
 
