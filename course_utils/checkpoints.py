@@ -8,6 +8,7 @@ import glob
 import json
 import math
 import time
+from pathlib import Path
 
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -32,7 +33,7 @@ class Checkpoint:
     """
 
     def __init__(self, path, net, train_iter, vocab, lr, num_epochs, device, recipe, history):
-        self.path, self.net, self.vocab, self.history = saved_runs.file_name(path), net, vocab, history
+        self.path, self.net, self.vocab, self.history = Path(path).expanduser(), net, vocab, history
         self.device, self.readers, self.recipe = torch.device(device), recipe, recipe and self._recipe
         self.facts = run_facts(train_iter, vocab, lr, num_epochs, recipe)
         self.optimizer, self.num_updates, self.start, self.hindrance = None, None, {}, ""

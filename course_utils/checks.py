@@ -10,6 +10,7 @@ import functools
 import inspect
 import operator
 import os
+import re
 import reprlib
 from pathlib import Path
 
@@ -235,14 +236,6 @@ def scores(name, value):
     return value
 
 
-def source(name, value):
-    """Where a text comes from: a word that `corpora.find` knows, or a path that this system can read."""
-    is_path = isinstance(value, str | os.PathLike)
-    if not is_path or _converted(lambda path: Path(path).expanduser().is_file(), value) is None:
-        refuse(name, value, '"auto", "time_machine", "story" or the path of a .txt file')
-    return value
-
-
 def model(name, value):
     """A module with `begin_state`; one with the course's own `forward` needs weights of its precision."""
     if not (isinstance(value, nn.Module) and callable(getattr(value, "begin_state", None))):
@@ -273,6 +266,16 @@ def batches(name, value):
     return value
 
 
+def _is_path(value):
+    """Whether this system can look for it, and a sentence print it on its line."""
+    good = isinstance(value, str | os.PathLike) and not re.search("[\0-\x1f\x7f\ud800-\udfff]", str(value))
+    return good and Path(value).expanduser().is_file() is not None
+
+
+def _may_be_folder(value):
+    return _is_path(value) and (Path(value).expanduser().is_dir() or not Path(value).expanduser().exists())
+
+
 def _is_text(value):
     return isinstance(value, str)
 
@@ -295,6 +298,10 @@ generator = kind(lambda value: isinstance(value, torch.Generator) and value.devi
                  "a torch.Generator() on the CPU")  # fmt: skip
 records = kind(lambda value: isinstance(value, list) and all(hasattr(each, "epoch") for each in value),
                "what train returned")  # fmt: skip
+source = kind(_is_path, '"auto", "time_machine", "story" or the path of a .txt file')
+folder = kind(_may_be_folder, "the path of a folder, one that is there or a new one")
+run_file = kind(lambda value: _is_path(value) and Path(value).suffix == ".safetensors",
+                'the name of a file such as "run.safetensors"')  # fmt: skip
 functions = kind(lambda value: isinstance(value, dict) and value and all(map(callable, value.values())),
                  "a dictionary, name -> function, with something in it")  # fmt: skip
 
@@ -321,7 +328,8 @@ RULES = {name: rule for rule, names in [
     (string, "question key unit"), (text, "characters"),
     (row(2), "tokens elsewhere"),
     (row(), "held_out"),
-    (source, "corpus"), (device, "device"), (window, "X"), (scores, "logits"), (model, "net"), (vocabulary, "vocab"),
+    (source, "corpus"), (optional(folder), "folder"), (run_file, "path"), (optional(run_file), "checkpoint"),
+    (device, "device"), (window, "X"), (scores, "logits"), (model, "net"), (vocabulary, "vocab"),
     (batches, "train_iter"), (optional(text), "prefix"), (optimizer, "optimizer"), (optional(recipe), "recipe"),
     (optional(generator), "generator"), (optional(records), "history"),
 ] for name in names.split()}  # fmt: skip
@@ -445,7 +453,7 @@ def windows_fit(arguments, sampling=None):
         )
 
 
-@checked(same_vocabulary)
+@checked(same_vocabulary, prefix=text)
 def check_prediction(prefix, num_preds, net, vocab, temperature, top_k):
     """Raise ValueError with one clear sentence for anything `predict` cannot do."""
     split, join = getattr(vocab, "split", list), getattr(vocab, "join", "".join)

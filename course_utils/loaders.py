@@ -153,8 +153,9 @@ def load_data_time_machine(batch_size, num_steps, sampling="sequential", max_tok
         max_tokens: training uses at most so many tokens from the start of the text (-1: all but the held-out tenth).
         corpus: "auto" (the book if it can be had, else the story), "time_machine", "story" or the path of a .txt file.
         tokens: "letters" as in the book (a to z in lower case and spaces; refused where it would drop half of the
-            text), "characters" (everything as it stands, in any script) or "words" (and punctuation marks); None for
-            letters of the course's texts and characters of yours. Of 10,000 characters or words and more, those that
+            text), "characters" (everything as it stands, in any script) or "words" (and punctuation marks; where no
+            spaces are written, as in Chinese, what stands between two marks is one word); None for letters of the
+            course's texts and characters of yours. Of 10,000 characters or words and more, those that
             occur only once become "<unk>".
 
     Returns:

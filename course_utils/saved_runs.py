@@ -6,7 +6,6 @@ The tensors are as safetensors keeps them; all else is JSON in the header. `chec
 import dataclasses
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +14,13 @@ import torch
 from torch import nn
 
 from course_utils import training
+from course_utils.checks import RULES, checked, optional
 from course_utils.corpora import write_atomically
 from course_utils.loaders import TextVocab
 from course_utils.models import RNNModel
 from course_utils.text import Vocab
 
-ENTRY = "course_utils run, 1"  # name and version of the JSON in the header
+ENTRY = "course_utils run, 2"  # name and version of the JSON in the header; "seal" beside it shows any damage
 LAYER = ("input_size", "hidden_size", "num_layers", "nonlinearity", "bias", "batch_first", "dropout", "bidirectional")
 FIELDS = [field.name for field in dataclasses.fields(training.Epoch)]
 
@@ -33,6 +33,7 @@ class SavedRun(NamedTuple):
     history: list
 
 
+@checked(net=optional(RULES["net"]))
 def load_run(path, net=None):
     """Return the model, the vocabulary and the records of a file that `train(..., checkpoint=path)` or a lab wrote.
 
@@ -42,7 +43,7 @@ def load_run(path, net=None):
     Raises:
         OSError, ValueError: there is no such file, it holds no run, or its weights do not fit `net`.
     """
-    details, tensors = read(path := file_name(path))
+    details, tensors = read(path := Path(path).expanduser())
     if net is None and not details["buildable"]:
         name = details["model"]["class"]
         raise ValueError(f"{path} holds a model of your class {name}: build one and give it as load_run(path, net=...)")
@@ -56,33 +57,39 @@ def restored(path, details, tensors, net):
     return SavedRun(net, build_vocab(details["vocab"]), epochs_of(details))
 
 
-def file_name(path):
-    """Return `path` as a Path; ValueError if it can be no file of a run."""
-    if not isinstance(path, (str, os.PathLike)) or Path(path).suffix != ".safetensors":
-        raise ValueError(f'{path!r} is no name for the file of a run; take one such as "run.safetensors"')
-    return Path(path).expanduser()
-
-
 def read(path):
     """Return a file's details and tensors, as `contents` gives them; ValueError if it holds no run, or half of one."""
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path} is a folder, or special, and no file of a run; choose another name")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; a run is written by train(..., checkpoint={str(path)!r})")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            details = json.loads((file.metadata() or {}).get(ENTRY, "{}"))
+            header = file.metadata() or {}
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
+    except (safetensors.SafetensorError, OSError) as error:
         reason = getattr(error, "strerror", None) or "it is damaged or something else"
         raise ValueError(f"{path} cannot be read as a run: {reason}; choose another file, this one stays") from None
-    if not details:
+    if ENTRY not in header:
         raise ValueError(f"{path} holds no run that this version of the course knows; choose another file")
-    return details, tensors
+    if header.get("seal") != seal(header[ENTRY], tensors):
+        raise ValueError(f"{path} cannot be read as a run: it is damaged; choose another file, this one stays")
+    return json.loads(header[ENTRY]), tensors
 
 
 def write(path, details, tensors):
     """Write a file in one step: whoever reads it finds the old run or the new one."""
-    header = {ENTRY: json.dumps(details, default=float)}  # of a record's number, which may be a tensor's or NumPy's
-    write_atomically(Path(path), safetensors.torch.save(tensors, header))
+    text = json.dumps(details, default=float)  # of a record's number, which may be a tensor's or NumPy's
+    write_atomically(Path(path), safetensors.torch.save(tensors, {ENTRY: text, "seal": seal(text, tensors)}))
+
+
+def seal(text, tensors):
+    """Return a digest of all that a file holds; what has it was written by `write`, and is whole."""
+    digest = hashlib.sha256(text.encode())
+    for name, each in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(each.shape)} {each.dtype}".encode())
+        digest.update(each.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def contents(net, vocab, history):

@@ -12,6 +12,7 @@ import math
 import os
 import random
 import re
+import shutil
 import signal
 import traceback
 import types
@@ -23,11 +24,25 @@ import ipywidgets
 import numpy as np
 import platformdirs
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
 import course_utils
-from course_utils import RNNModel, SeqDataLoader, Vocab, loaders, predict, prediction, text, train, training, try_gpu
+from course_utils import (
+    RNNModel,
+    SeqDataLoader,
+    Vocab,
+    load_run,
+    loaders,
+    predict,
+    prediction,
+    saved_runs,
+    text,
+    train,
+    training,
+    try_gpu,
+)
 from course_utils.experiments import adaptation, layouts, losses, measuring, memory, sampling, stored, telescope
 from course_utils.experiments.microscope import focus
 from course_utils.experiments.ribbon import corpus_ribbon
@@ -39,6 +54,7 @@ from course_utils.widgets.guess import Guess
 from course_utils.widgets.lab import FunctionLab, int_slider
 from course_utils.widgets.microscope import TensorMicroscope
 from course_utils.widgets.ribbon import CorpusRibbon
+from course_utils.widgets.runs import Run
 from course_utils.widgets.shapes import ShapeExplorer
 from course_utils.widgets.stepper import PredictionStepper
 from course_utils.widgets.telescope import GradientTelescope
@@ -80,6 +96,13 @@ def batch_first():
     return broken
 
 
+def lab_that_saves(**setting):
+    """Open a lab and press its Save after a run, which is made up."""
+    lab = TrainingLab(corpus=OWN_TEXT, device="cpu", **setting)
+    lab.runs.append(Run(1, lab._settings(), lab._new_net(lab._settings()), state="finished"))
+    lab.save.click()
+
+
 # fmt: off
 VALUES = {  # what a hand may type, or a cell hand over
     "number": [
@@ -116,8 +139,18 @@ VALUES = {  # what a hand may type, or a cell hand over
         net().to("meta"), net().requires_grad_(False), nn.RNN(V, 4, batch_first=True), nn.RNN(3, 4),
         RNNModel(nn.RNN(3, 4), 3),
     ],
+    "place": [
+        "new.safetensors", "run.safetensors", "other.safetensors", "lab.safetensors", "truncated.safetensors",
+        "empty.safetensors", "flipped.safetensors", "foreign.safetensors", "list.safetensors", "keys.safetensors",
+        "folder.safetensors", "loop.safetensors", "nowhere.safetensors", "run.safetensors/a.safetensors", "runs",
+        "own.txt", "run.pt", "run", ".safetensors", "RUN.SAFETENSORS", "deep/er/new.safetensors", "/proc",
+        "/proc/new.safetensors", "/dev/null", "a\nb.safetensors", "a\0.safetensors", "\ud800.safetensors", " ", ".",
+        "a" * 300 + ".safetensors",
+        "~nobody-here/run.safetensors", "~nobody-here", Path("run.safetensors"), Path("Läufe/第一.safetensors"), b"run",
+    ],
     "course": [VOCAB, Vocab("ab"), Vocab([]), loader(), list(loader()), torch.utils.data.DataLoader([1]), {"a": 1}],
 }
+PLACES = {"checkpoint", "path", "folder"}
 FUNCTIONS = {"epochs", "model", "build", "function", "read", "cut", "step", "recipe", "cuts", "functions", "recipes"}
 ROW, OTHER, X = torch.tensor(VOCAB[list(TEXT)]), torch.tensor(VOCAB[list(TEXT[30:90])]), torch.randint(V, (2, 5))
 LAYER = nn.RNN(V, 4)
@@ -145,6 +178,10 @@ CALLS = {  # name -> (weight: how often it is drawn, function, its arguments; a 
     "forward": (60, net().forward, {"inputs": X, "state": torch.zeros(1, 2, 4)}),
     "train": (10, train, {**LEARN, "plot": False, "history": list, "prefix": "time", "every": 1, "fast": False,
                           "recipe": lambda: training.one_cycle, "epochs": lambda: training.epochs}),
+    "train(checkpoint)": (10, train, {
+        **LEARN, "checkpoint": "new.safetensors", "plot": False, "history": list,
+        "recipe": lambda: training.one_cycle}),
+    "load_run": (40, load_run, {"path": "run.safetensors", "net": net}),
     "epochs": (10, training.epochs, {**LEARN, "prefix": "time", "every": 1, "first": 1}),
     "train_epoch": (10, training.train_epoch, {
         "net": net, "train_iter": loader, "device": "cpu", "optimizer": lambda: training.sgd(net(), 0.1, 1)}),
@@ -202,6 +239,7 @@ CALLS = {  # name -> (weight: how often it is drawn, function, its arguments; a 
     "TrainingLab": (1, TrainingLab, {
         **SEEDED, "model": lambda: RNNModel, "epochs": lambda: training.epochs, "batch_size": 2, "max_tokens": 100,
         "recipes": lambda: {"a": (training.sgd, 1.0)}, "corpus": lambda: OWN_TEXT, "prefix": "time"}),
+    "TrainingLab(folder)": (2, lab_that_saves, {"folder": "runs", "batch_size": 2, "max_tokens": 100}),
 }
 # fmt: on
 WEIGHTS = sum(weight for weight, *_ in CALLS.values())
@@ -228,8 +266,10 @@ def draw(chance, good):
     if way < 0.25 and len(values) > 1:
         one, two = chance.sample(values, 2)
         return arguments | {one: arguments[two], two: arguments[one]}, False
-    for name in chance.sample(list(arguments), min(len(arguments), chance.choice([1, 1, 1, 2]))):
-        value = chance.choice(VALUES[chance.choice(list(VALUES))])
+    often = [*arguments, *sorted(PLACES & arguments.keys()) * 4]
+    for name in chance.sample(often, min(len(arguments), chance.choice([1, 1, 1, 2]))):
+        kind = "place" if name in PLACES and chance.random() < 0.8 else chance.choice(list(VALUES))
+        value = chance.choice(VALUES[kind])
         if name in values or not (callable(value) or isinstance(value, dict)):
             arguments[name] = copy.deepcopy(value) if isinstance(value, nn.Module | torch.Tensor | list) else value
     return arguments, False
@@ -285,23 +325,61 @@ def state(arguments):
     weights = [weight.detach().clone() for each in nets for weight in each.parameters() if not weight.is_meta]
     modes = [part.training for each in nets for part in each.modules()]
     lengths = [len(value) for value in arguments.values() if isinstance(value, list)]
-    return [*weights, torch.get_rng_state()], (modes, lengths, torch.is_grad_enabled())
+    files = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    return [*weights, torch.get_rng_state()], (modes, lengths, torch.is_grad_enabled(), files)
+
+
+def clear(folder):
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def changed(before, after):
     return before[1] != after[1] or not all(map(torch.equal, before[0], after[0]))
 
 
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """A folder with runs and with what is none, under the names in `VALUES`."""
+    folder = tmp_path_factory.mktemp("places")
+    for name, layer in {"run": nn.RNN, "other": nn.GRU}.items():
+        learn = LEARN | {"net": net(layer), "train_iter": loader(), "recipe": training.one_cycle}
+        train(**learn, plot=False, checkpoint=folder / f"{name}.safetensors")
+    good, tensors = (folder / "run.safetensors").read_bytes(), {"a": torch.ones(2)}
+    middle = len(good) // 2
+    contents = {
+        "truncated": good[:middle],
+        "empty": b"",
+        "flipped": good[:middle] + bytes([good[middle] ^ 16]) + good[middle + 1 :],
+        "foreign": safetensors.torch.save(tensors, {"format": "pt"}),
+        "list": safetensors.torch.save(tensors, {saved_runs.ENTRY: "[1]"}),
+        "keys": safetensors.torch.save(tensors, {saved_runs.ENTRY: '{"model": {}}'}),
+    }
+    (folder / "runs").mkdir()
+    for name, content in contents.items():
+        (folder / f"{name}.safetensors").write_bytes(content)
+        (folder / f"runs/run-{name}.safetensors").write_bytes(content)
+    (folder / "folder.safetensors").mkdir()
+    (folder / "loop.safetensors").symlink_to("loop.safetensors")
+    (folder / "nowhere.safetensors").symlink_to("nowhere/at/all.safetensors")
+    return folder
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", CALLS)
-def test_any_input(name, tmp_path, monkeypatch):
+def test_any_input(name, tmp_path, monkeypatch, places):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(platformdirs, "user_data_path", lambda name: tmp_path / name)
     monkeypatch.setitem(globals(), "OWN_TEXT", tmp_path / "own.txt")
     (tmp_path / "own.txt").write_text(TEXT)
+    (here := tmp_path / "here").mkdir()
+    monkeypatch.chdir(here)
     weight, function, good = CALLS[name]
     chance, wrong, refused = random.Random(f"{SEED} {name}"), [], 0
     for _ in range(max(3, NUMBER * weight // WEIGHTS)):
+        if PLACES & good.keys():  # as nobody has left anything there
+            clear(here)
+            shutil.copytree(places, here, symlinks=True, dirs_exist_ok=True)
         arguments, must_succeed = draw(chance, good)
         before = state(arguments)
         error = attempt(function, arguments)
@@ -369,6 +447,7 @@ def without_gradients():
     (lambda: write(prefix="Time"), "does not know, ['T']; it knows ' abcde"),
     (lambda: write(prefix="zélé\n1895:1"), r"does not know, ['\n', '1', '5', '8', '9', ':', 'é']"),
     (lambda: write(net=net(bidirectional=True)), "a bidirectional model cannot predict"),
+    (lambda: predict(None, 3, net(), VOCAB, "cpu"), "prefix is None; it must be a text"),
     (lambda: RNNModel(nn.RNN(V, 4, batch_first=True), V), "batch_first=True, and RNNModel reads (T, B, V)"),
     (lambda: RNNModel(nn.RNN(3, 4), V), "rnn_layer reads 3 numbers a step, vocab_size is 28"),
     (lambda: net().begin_state(2, "cpu"), "device is 2; it must be"),

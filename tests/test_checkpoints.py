@@ -331,15 +331,25 @@ def test_a_file_that_is_no_run_is_refused_and_left_alone(path, kind):
 
 
 def test_names_that_stand_for_no_file(tmp_path):
-    for name in ("run.pt", "", 5, b"run.safetensors"):
-        with pytest.raises(ValueError, match="is no name for the file of a run"):
-            run(model(), name)
+    for name in ("run.pt", "", 5, b"run.safetensors", "a\nb.safetensors", "~no-one/run.safetensors"):
+        for use in (lambda name: run(model(), name), load_run):
+            with pytest.raises(ValueError, match=r"^(checkpoint|path) is [^\n]*the name of a file such as"):
+                use(name)
     (tmp_path / "folder.safetensors").mkdir()
-    for name in ("folder.safetensors", "none.safetensors"):
-        with pytest.raises(OSError, match=f"there is no file .*{name}"):
-            load_run(tmp_path / name)
-    with pytest.raises(OSError, match="there is no file"):
-        run(model(), tmp_path / "folder.safetensors")
+    for use in (lambda name: run(model(), name), load_run):
+        with pytest.raises(OSError, match=r"folder\.safetensors is a folder, or special"):
+            use(tmp_path / "folder.safetensors")
+    with pytest.raises(OSError, match=r"there is no file .*none\.safetensors"):
+        load_run(tmp_path / "none.safetensors")
+
+
+def test_a_single_bit_that_was_flipped_is_noticed(path):
+    run(model(), path, 1)
+    good, chance = path.read_bytes(), random.Random(0)
+    for place in chance.choices(range(len(good)), k=200):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 1 << chance.randrange(8)]) + good[place + 1 :])
+        with pytest.raises(ValueError, match=r"^[^\n]*run\.safetensors (cannot be read|holds no run)[^\n]*$"):
+            load_run(path)
 
 
 # Faults while it is written

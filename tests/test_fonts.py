@@ -62,6 +62,7 @@ def ribbon(tokens):
 
 def stepper(tokens):
     moment = {"characters": tokens, "num_given": 2, "probabilities": [0.5] * len(tokens), "loop": "", "choices": 2.0}
+    moment["unit"] = "word"
     moment |= {"hiddens": np.zeros((len(tokens), 3)), "connectivity": None, "explained": tokens[0]}
     moment |= {
         "position": len(tokens),

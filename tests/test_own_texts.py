@@ -12,6 +12,7 @@ from course_utils import RNNModel, load_data_time_machine, predict, train, train
 from course_utils.loaders import SeqDataLoader, bits_per_character, tokens_per_character
 from course_utils.text import seq_data_iter_random
 from course_utils.widgets.ribbon import CorpusRibbon
+from course_utils.widgets.runs import Run
 from course_utils.widgets.stepper import PredictionStepper
 from course_utils.widgets.training_lab import TrainingLab
 
@@ -78,6 +79,18 @@ def test_the_labs_take_it(kind, own):
         lab = TrainingLab(corpus=path, tokens=kind, batch_size=4, device="cpu")
     assert (lab.prefix, lab.vocab.kind, len(lab.vocab)) == (vocab.prefix, kind, len(vocab))
     assert TrainingLab(corpus=path, batch_size=4, device="cpu").vocab.kind == "characters"
+
+
+@every_kind
+def test_the_labs_table_gives_bits_per_character_where_tokens_are_words(kind, own):
+    train_iter, vocab, net, path = own
+    lab = TrainingLab(corpus=path, tokens=kind, batch_size=4, device="cpu")
+    history = [training.Epoch(epoch, 9.0, 1.0, held_out) for epoch, held_out in enumerate((16.0, 32.0, None), 1)]
+    lab.runs.append(Run(1, lab._settings(), net, history, "finished"))
+    lab.update()
+    density = len(train_iter.held_out) / len(vocab.join(vocab.to_tokens(train_iter.held_out.tolist())))
+    bits = f" ({5 * density:.2f} bits per character)" if kind == "words" else ""
+    assert f"<td>32.0{bits}</td><td>1</td></tr>" in lab.table.value
 
 
 class Own:

@@ -259,6 +259,8 @@ def test_of_a_word_the_beginning_is_drawn_and_another_text_is_refused(said):
     record = corpus_ribbon(seq_data_iter_sequential, 11, 2, 5)
     plots.ribbon_picture(record, ["then", *"sea and me"])
     assert "th…" in [text for *_, text in said]
+    plots.ribbon_picture(record, ["♈♉", "♊", "♋abc", *"sea and "])  # each as wide as two letters, as Chinese is
+    assert {"♈…", "♊", "♋…"} <= {text for *_, text in said}
     with pytest.raises(ValueError, match="the text has 12 characters; the ribbon is one of 11"):
         plots.ribbon_picture(record, TEXT[:12])
 

@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 from course_utils import RNNModel, Vocab, plots, predict
 from course_utils.experiments import stepper
+from course_utils.loaders import TextVocab, split
+from course_utils.plots import stepper as drawing
 from course_utils.widgets.stepper import RUN_LENGTH, PredictionStepper
 
 VOCAB = Vocab(list("a short text of the course for the vocabulary"))
@@ -346,6 +348,39 @@ def test_the_picture_shows_the_snapshots_numbers_at_any_length():
         sizes.append(struct.unpack(">II", picture.png()[16:24]))
     assert len(snapshot.characters) == 60 < len(walk.tokens)
     assert sizes[0] == sizes[1]
+
+
+def test_of_words_there_are_as_many_as_can_be_read_and_they_are_called_so():
+    text = "one two three four, five six seven eight nine ten eleven twelve. "
+    vocab = TextVocab(split(text, "words"), "words", "one two three")
+    torch.manual_seed(0)
+    lab = PredictionStepper(RNNModel(nn.RNN(len(vocab), 4), len(vocab)), vocab, "cpu")
+    lab.run.click()
+    lab.look_back.value = 30
+    shown = lab.snapshot
+    assert (len(shown.characters), shown.position, len(shown.candidates)) == (12, 1, 10)
+    assert len(shown.hiddens) == len(shown.probabilities) == len(shown.connectivity) == 12
+    assert f"{len(vocab.split(text[:13])) + RUN_LENGTH} words, " in lab.output.value
+    lab.prefix.value = "one, " * 4
+    assert "the text repeats every 2 words" in lab.output.value
+    bars, moments = plots.stepper_picture(lab.snapshot).axes
+    titles = bars.get_title(loc="left"), moments.get_title(loc="left")
+    assert ["word" in title and "character" not in title for title in titles] == [True, True]
+
+
+def test_a_long_token_becomes_smaller_and_is_cut_but_is_not_squeezed():
+    def size(token, room):
+        box = drawing._letter(token, room).get_extents()
+        return box.width, box.height
+
+    whole, smaller = size("mmmm", 10_000), size("mmmm", 200)
+    assert smaller[0] <= 200 < whole[0]
+    assert smaller[0] / smaller[1] == pytest.approx(whole[0] / whole[1])
+    for count in (5, 8, 50):
+        width, height = size("m" * count, 200)
+        assert width <= 200
+        assert height >= drawing.SMALLEST * whole[1] - 1e-6
+    assert size("m", 30)[0] <= 30
 
 
 @pytest.mark.parametrize(("prefix", "period", "words"), [

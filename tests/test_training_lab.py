@@ -839,5 +839,19 @@ async def test_files_of_other_texts_and_faults_are_one_sentence_in_the_lab(tmp_p
     assert "run-001.safetensors does not fit: training text is 10,000 tokens" in other.status.value
 
 
+@scenario
+async def test_a_folder_is_found_at_home_and_one_that_cannot_be_is_refused_before_a_lab_is_there(tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    (tmp_path / "a diary").write_text("mine")
+    for folder in (tmp_path / "a diary", "a\0b", 5):
+        with pytest.raises(ValueError, match=r"^folder is [^\n]*the path of a folder"):
+            QuietLab(FakeEpochs(), folder=folder)
+    lab = QuietLab(FakeEpochs(), folder="~/runs")
+    await ran(lab)
+    lab.save.click()
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run-001.safetensors"]
+
+
 def full_disk(*args):
     raise OSError(28, "No space left on device")

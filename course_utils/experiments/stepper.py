@@ -48,11 +48,12 @@ class Snapshot:
     drawn: list  # the probabilities from which the next character is really drawn
     choices: float  # exp of the entropy of all of these: among how many equal choices this is like choosing
     period: int | None  # length of the loop that the text is caught in
+    unit: str = "character"  # or "word": what a token is; all the above holds for words too
 
     @property
     def loop(self):
         """The loop in words; empty without one."""
-        what = "its last character" if self.period == 1 else f"every {self.period} characters"
+        what = f"its last {self.unit}" if self.period == 1 else f"every {self.period} {self.unit}s"
         return f"the text repeats {what}" if self.period else ""
 
 
@@ -167,12 +168,17 @@ def repeats_every(text):
 
 
 def snapshot(walk, net, vocab, device, temperature=0.0, top_k=None, look_back=0, distribution=distribution, columns=60):
-    """Return the `Snapshot` of a walk; it explains the next character, or the one `look_back` places before that."""
+    """Return the `Snapshot` of a walk; it explains the next character, or the one `look_back` places before that.
+
+    Of words there are fewer, so that they can be read.
+    """
+    unit = "word" if getattr(vocab, "kind", None) == "words" else "character"
+    columns, most = (columns // 5, 10) if unit == "word" else (columns, 30)
     total, first, scores = len(walk.tokens), max(0, len(walk.tokens) - columns), walk.logits[-1]
     position = max(total - look_back, first + 1)
     pull = connectivity(walk, net, device, position, first)
     softmax = scores.softmax(dim=0)
-    order = softmax.argsort(descending=True, stable=True)[:30]  # a tie goes as with argmax
+    order = softmax.argsort(descending=True, stable=True)[:most]  # a tie goes as with argmax
     greedy = F.one_hot(scores.argmax(), len(scores)).float()
     drawn = distribution(scores, temperature, top_k) if temperature else greedy
     return Snapshot(
@@ -187,5 +193,6 @@ def snapshot(walk, net, vocab, device, temperature=0.0, top_k=None, look_back=0,
         softmax=softmax[order].tolist(),
         drawn=drawn[order].tolist(),
         choices=torch.special.entr(drawn).sum().exp().item(),
-        period=repeats_every(walk.tokens[-4 * columns :]),
+        period=repeats_every(walk.tokens[-240:]),
+        unit=unit,
     )

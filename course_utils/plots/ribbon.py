@@ -1,6 +1,7 @@
 """The text as a ribbon, coloured by the rows and windows of the batches that were cut out of it."""
 
 import math
+import unicodedata
 
 from course_utils.plots.fonts import visible
 from course_utils.plots.network import Sketch
@@ -31,7 +32,7 @@ def ribbon_picture(record, characters):
     """
     if len(characters) != record.num_tokens:
         raise ValueError(f"the text has {len(characters)} characters; the ribbon is one of {record.num_tokens}")
-    letters = [text if len(text) <= 3 else f"{text[:2]}…" for text in map(visible, characters)]
+    letters = [text if _width(text) <= 3 else f"{text[: 3 - _width(text[0])]}…" for text in map(visible, characters)]
     sentences, colours = fault_sentences(record), _colours(record)
     lines, wanted = range(math.ceil(record.num_tokens / LETTERS)), {row[0] // LETTERS for row in record.batch}
     shown = sorted(sorted(lines, key=lambda line: (line not in wanted, line))[:LINES])
@@ -114,8 +115,13 @@ def _draw_ribbon(sketch, record, letters, colours, places):
             _draw_letter(sketch, x + CELL / 2, y + HIGH / 2, letters[position], INK if colour else GREY)
 
 
+def _width(text):
+    """How many Latin letters are as wide: a Chinese, Japanese or Korean sign is twice as wide as one."""
+    return sum(1 + (unicodedata.east_asian_width(sign) in "WF") for sign in text)
+
+
 def _draw_letter(sketch, x, y, letter, ink=INK):
-    sketch.words(x, y, letter, min(10, 18 / len(letter)), "center", "monospace", colour=ink)
+    sketch.words(x, y, letter, min(10, 18 / max(1, _width(letter))), "center", "monospace", colour=ink)
 
 
 def _draw_heads(sketch, record, colours, places):

@@ -8,6 +8,8 @@ from course_utils.plots.fonts import PLACEHOLDER, SENTENCE, visible
 from course_utils.plots.network import outlines
 from course_utils.plots.picture import BLUE, GREY, SKY, VERMILION, FixedPicture, tint
 
+SMALLEST = 0.7  # of its size, at least, that a token is drawn at before it is cut
+
 
 def stepper_picture(snapshot):
     """Return a `Picture` of what may come next, and of the hidden states on the way to it.
@@ -21,14 +23,15 @@ def stepper_picture(snapshot):
     axes.set(xlim=(-0.5, _columns(snapshot.characters, 60) + 0.5), ylim=(-3.2, 10), xticks=[])
     limit = max(1.0, abs(snapshot.hiddens).max())
     _draw_rows(axes, snapshot.hiddens.T, (0, 10), "RdBu_r", -limit, limit)  # a column per character
-    title = f"hidden state after each character (red {limit:.0f}, white 0, blue −{limit:.0f})"
+    title = f"hidden state after each {snapshot.unit} (red {limit:.0f}, white 0, blue −{limit:.0f})"
     axes.set_title(title, loc="left", size=11)
     _draw_rows(axes, [snapshot.probabilities], (-1.6, -0.4), "Blues", 0, 1.8)
     _draw_letters(axes, snapshot.characters, -1, 10)
     _draw_connectivity(axes, snapshot)
     axes.axvline(snapshot.num_given - 0.5, color="black", linewidth=1)
     axes.set_yticks([-2.4, -1, 5], ["connectivity", "probability", f"{snapshot.hiddens.shape[1]} hidden\nunits"])
-    caption = "darker: more probable before it was read; moves the framed character more. Left of the line: the prefix."
+    caption = f"darker: more probable before it was read; moves the framed {snapshot.unit} more. "
+    caption += "Left of the line: the prefix."
     picture.text(0.115, 0.067, caption, fontsize=9, color=GREY)
     picture.text(0.115, 0.02, snapshot.loop, color=VERMILION, weight="bold")
     if PLACEHOLDER in "".join(map(visible, [*snapshot.characters, *snapshot.candidates])):
@@ -43,7 +46,8 @@ def _draw_candidates(axes, snapshot):
     axes.vlines(numbers, 0, snapshot.softmax, color=tint(SKY, 0.5), linewidth=0.85 * points)
     axes.vlines(numbers, 0, snapshot.drawn, color=BLUE, linewidth=0.4 * points)
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(0, 1), xticks=[], yticks=[0, 0.5, 1], ylabel="probability")
-    axes.set_title(f"next character: as uncertain as a free choice among {snapshot.choices:.1f}", loc="left", size=11)
+    title = f"next {snapshot.unit}: as uncertain as a free choice among {snapshot.choices:.1f}"
+    axes.set_title(title, loc="left", size=11)
     key = "wide and pale: the model's softmax\nnarrow and dark: what is drawn from"
     axes.text(0.99, 0.9, key, transform=axes.transAxes, ha="right", va="top", color=BLUE)
     _draw_letters(axes, snapshot.candidates, -0.11, 11)
@@ -69,7 +73,7 @@ def _draw_rows(axes, values, rows, colours, low, high):
 
 def _draw_letters(axes, tokens, y, size):
     """One letter at each of the places (0, y), (1, y), ...: a single artist, ten times faster than a text for each."""
-    scale = Affine2D().translate(0, -28).scale(size / 7200) + axes.figure.dpi_scale_trans  # at any resolution
+    scale = Affine2D().scale(size / 7200) + axes.figure.dpi_scale_trans  # at any resolution
     room = 567 / (axes.get_xlim()[1] - axes.get_xlim()[0]) * 100 / size
     paths, places = [_letter(token, room) for token in tokens], [*enumerate([y] * len(tokens))]
     letters = PathCollection(paths, offsets=places, offset_transform=axes.transData, color="black", linewidth=0)
@@ -78,13 +82,16 @@ def _draw_letters(axes, tokens, y, size):
 
 
 def _columns(tokens, most):
-    """How many tokens have room: `most` of one letter, or a quarter of them where there are words."""
-    return max(most // 4 if max(map(len, map(visible, tokens))) > 1 else most, len(tokens))
+    """How many tokens have room: `most` of one letter, or a fifth of them where there are words."""
+    return max(most // 5 if max(map(len, map(visible, tokens))) > 1 else most, len(tokens))
 
 
 def _letter(token, room):
-    """The outline of a token, of a long one its beginning, 100 units high and no wider than `room`."""
-    letter = visible(token if len(token) < 8 else f"{token[:6]}…")
-    path, end = outlines(letter, "monospace", "normal")
-    width = max(60 * len(letter), end)
-    return Affine2D().translate(-width / 2, 0).scale(min(1, 0.9 * room / width), 1).transform_path(path)
+    """The outline of a token, in its middle 0: 100 units high, or smaller to fit into `room`, and what is long cut."""
+    letter = visible(token)
+    for length in range(min(len(letter), 12), 0, -1):
+        shown = letter if length == len(letter) else f"{letter[:length]}…"
+        path, end = outlines(shown, "monospace", "normal")
+        width = max(60 * len(shown), end)
+        if SMALLEST * width <= 0.9 * room or length == 1:
+            return Affine2D().translate(-width / 2, -28).scale(min(1, 0.9 * room / width)).transform_path(path)

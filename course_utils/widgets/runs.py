@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from course_utils import plots, saved_runs
+from course_utils.loaders import bits_per_character
 from course_utils.widgets.faults import Prints
 
 
@@ -73,9 +74,9 @@ def samples(history):
     return f"<pre style='white-space: pre-wrap; margin: 0'>{lines[0]}{older}</pre>" if lines else ""
 
 
-def table(runs):
-    """The runs as an HTML table, a row each."""
-    return html_table([_row(run) for run in runs])
+def table(runs, density=None):
+    """The runs as an HTML table, a row each; with bits per character where there are `density` tokens for each."""
+    return html_table([_row(run, density) for run in runs])
 
 
 def html_table(rows):
@@ -86,7 +87,7 @@ def html_table(rows):
     return f"<table border='1' cellpadding='3' style='{style}'><tr>{head}</tr>{body}</table>" if rows else ""
 
 
-def _row(run):
+def _row(run, density):
     """The cells of a run's row in the table, by their column's name."""
     history, looked = run.history, [record for record in run.history if record.held_out_perplexity is not None]
     row = {"run": run.number, **run.settings, "lr": f"{run.settings['lr']:g}"}
@@ -98,7 +99,9 @@ def _row(run):
     if looked:
         best = min(looked, key=lambda record: record.held_out_perplexity)
         row["lowest held-out"] = f"{_short(best.held_out_perplexity)} (epoch {best.epoch})"
-        row["last held-out"] = _short(looked[-1].held_out_perplexity)
+        row["last held-out"] = _short(last := looked[-1].held_out_perplexity)
+        if density:
+            row["last held-out"] += f" ({bits_per_character(last, density):.2f} bits per character)"
     return row
 
 

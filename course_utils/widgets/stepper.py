@@ -71,8 +71,8 @@ class PredictionStepper(Lab):
         length = len(self._written(self.walk.tokens[: self.walk.prefix_length]))
         given, written = html.escape(self.text[:length]), html.escape(self.text[length:])
         text = f"<pre style='white-space: pre-wrap; margin: 0'><b>{given}</b>{written}</pre>"
-        unit = "words" if getattr(self.vocab, "kind", None) == "words" else "characters"
-        self.output.value = f"{text}{len(self.walk.tokens)} {unit}, {self.snapshot.loop or 'no loop at its end'}"
+        written = f"{len(self.walk.tokens)} {self.snapshot.unit}s"
+        self.output.value = f"{text}{written}, {self.snapshot.loop or 'no loop at its end'}"
         return plots.stepper_picture(self.snapshot)
 
     def _follow_controls(self, anew=False):

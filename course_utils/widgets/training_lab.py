@@ -23,7 +23,7 @@ from course_utils.checks import RULES, NoBatch, checked, kind, optional
 from course_utils.devices import ThreadWatch, try_gpu
 from course_utils.experiments.shapes import CELLS
 from course_utils.fast import quick_layers
-from course_utils.loaders import KIND, SeqDataLoader, load_data_time_machine, opening
+from course_utils.loaders import KIND, SeqDataLoader, load_data_time_machine, opening, tokens_per_character
 from course_utils.models import RNNModel
 from course_utils.train_live import LastGood, counted, diverged, on_interrupt
 from course_utils.widgets.faults import Prints, explain, shorten
@@ -79,9 +79,11 @@ class TrainingLab(Lab):
         text = {"max_tokens": max_tokens, "corpus": corpus, "tokens": tokens}
         self.text, self.vocab = load_data_time_machine(batch_size, 1, **text)
         self.prefix = opening(self.vocab) if prefix is None else prefix
+        words = self.vocab.kind == "words" and len(self.text.held_out)
+        self._density = tokens_per_character(self.text.held_out, self.vocab) if words else None
         self.runs, self._task, self._next_picture = [], None, 0.0
         self._redraw_waits = self._line_waits = False
-        self._note, self._folder = "", None if folder is None else Path(folder)
+        self._note, self._folder = "", None if folder is None else Path(folder).expanduser()
         self._show_saved()
         self._loop = _running_loop()
         self._curves = plots.RunCurves(counted(self.text, self.vocab))
@@ -306,7 +308,7 @@ class TrainingLab(Lab):
     def _write(self):
         """Write the texts and label the buttons anew; the picture stays."""
         self._say()
-        self.sample.value, self.table.value = samples(self.history), table(self.runs)
+        self.sample.value, self.table.value = samples(self.history), table(self.runs, self._density)
         self.start.disabled = self.active
         self.pause.disabled = self.stop.disabled = not self.active
         self.pause.description = "Resume" if self.active and self.runs[-1].state == "paused" else "Pause"
