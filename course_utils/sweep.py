@@ -202,10 +202,10 @@ def one_line(error):
 # Keys and rows
 
 
-def key_of(configuration, text, source):
+def key_of(configuration, *facts):
     """The name of a row: the same in every process for the same configuration, text, model and versions."""
-    facts = [dataclasses.asdict(configuration), text, source, torch.__version__, version("rnn-course")]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    facts = json.dumps([vars(configuration), *facts], sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()
 
 
 def source_of(model):
@@ -292,8 +292,8 @@ def sweep(grid, store, executor=None, model=RNNModel):
         ValueError, OSError: an argument is out of range, a text is missing, or the store is another program's file.
     """
     texts = {each.corpus: text_of(each) for each in {each.corpus: each for each in grid}.values()}
-    source = source_of(model)
-    keys = [key_of(each, texts[each.corpus], source) for each in grid]
+    same = source_of(model), torch.__version__, version("rnn-course")
+    keys = [key_of(each, texts[each.corpus], *same) for each in grid]
     wanted = dict(zip(keys, grid, strict=True))
     with contextlib.closing(opened(store)) as database:
         known = stored(database, wanted)

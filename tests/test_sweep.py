@@ -1,21 +1,26 @@
-"""A sweep loses nothing and does nothing twice, whoever is killed; its numbers are the same wherever they are computed."""
+"""A sweep loses nothing and does nothing twice, whoever is killed; its numbers are the same wherever they are made."""
 
 import json
+import linecache
+import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+import types
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from common import STORY
+from distributed import Client, LocalCluster
+from jupyter_client.manager import start_new_kernel
 from nbval_guard import student_environment
 from torch import nn
 
@@ -24,6 +29,7 @@ from course_utils.fast import quick_layers
 from course_utils.sweep import Configuration, grid
 
 ROOT = Path(__file__).parents[1]
+ALONE = student_environment() | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 TINY = {"num_hiddens": 8, "num_epochs": 1, "max_tokens": 2_000}
 SMALL = Configuration(**TINY)
 
@@ -36,11 +42,13 @@ class AtOnce:
 
     def submit(self, function, configuration, *others):
         self.submitted.append(configuration)
-        future, error = Future(), self.fail(len(self.submitted))
-        if error:
-            future.set_exception(error)
-        else:
+        future = Future()
+        try:
+            if error := self.fail(len(self.submitted)):
+                raise error
             future.set_result(function(configuration, *others))
+        except (BrokenProcessPool, ValueError) as error:
+            future.set_exception(error)
         return future
 
 
@@ -96,7 +104,7 @@ def test_a_grid_refuses_what_cannot_be_run(values, words):
 
 
 def test_an_unknown_field_is_told_the_known_ones():
-    with pytest.raises(TypeError, match="'hidden'.*num_hiddens, num_layers"):
+    with pytest.raises(TypeError, match=r"'hidden'.*num_hiddens, num_layers"):
         grid(hidden=[16])
 
 
@@ -123,7 +131,7 @@ def test_a_run_is_the_course_s_own_training():
     assert result.parameters == sum(weight.numel() for weight in net.parameters())
     assert result.best == min(each.held_out_perplexity for each in looked)
     seconds = [look[1] for look in result.curve]
-    assert 0 < seconds[0]
+    assert seconds[0] > 0
     assert seconds == sorted(seconds)
     assert seconds[-1] == result.seconds
 
@@ -193,16 +201,18 @@ def test_another_text_or_model_is_another_run(store, tmp_path):
     assert len(executor.submitted) == len(rows(store)) == 3
     assert before[0].curve != after[0].curve
     text.unlink()
-    with pytest.raises(FileNotFoundError, match="text.txt"):
+    with pytest.raises(FileNotFoundError, match=r"text\.txt"):
         sweep.sweep([*grid(**TINY), *chosen], store, executor)
     assert len(executor.submitted) == 3, "something was run before the whole grid was looked at"
 
 
 def test_a_worker_with_another_text_does_not_compute(store, monkeypatch):
-    monkeypatch.setattr(sweep, "text_of", lambda configuration, texts=iter(["here", "there"]): next(texts))
-    future = AtOnce().submit
-    with pytest.raises(ValueError, match="story is another text on this worker"):
-        future(sweep.task, SMALL, RNNModel, "elsewhere")
+    here = sweep.text_of
+    executor = AtOnce()
+    monkeypatch.setattr(sweep, "text_of", lambda configuration: here(configuration) + "!" * len(executor.submitted))
+    (result,) = sweep.sweep([SMALL], store, executor)
+    assert result.error == "ValueError: story is another text on this worker; give it the same file"
+    assert [again for *_, again in rows(store)] == [1]
 
 
 CELL = """
@@ -217,9 +227,6 @@ class Net(RNNModel):
 
 def in_a_cell(code, name):
     """The class that a cell defines, as a kernel does: in no file, with its lines known to `inspect`."""
-    import linecache
-    import types
-
     module = sys.modules[name] = types.ModuleType(name)
     module.__dict__.update(RNNModel=RNNModel, nn=nn)
     linecache.cache[f"<{name}>"] = (len(code), None, code.splitlines(keepends=True), f"<{name}>")
@@ -320,3 +327,217 @@ class Stopping(AtOnce):
         if len(self.submitted) == 2:
             raise KeyboardInterrupt
         return super().submit(*arguments)
+
+
+# Processes
+
+
+class Deadly(RNNModel):
+    """A model whose worker dies when it has nine units."""
+
+    def __init__(self, layer, vocab_size):
+        if layer.hidden_size == 9:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().__init__(layer, vocab_size)
+
+
+def test_a_run_that_kills_its_worker_is_one_row_and_the_others_are_computed(store, monkeypatch):
+    monkeypatch.setattr(sweep, "available_cores", lambda: 1)
+    dead, *others = sweep.sweep(grid(**TINY | {"num_hiddens": [9, 8, 10]}), store, model=Deadly)
+    assert dead.error.startswith("TerminatedWorkerError")
+    assert [each.error for each in others] == ["", ""]
+    assert sorted(again for *_, again in rows(store)) == [0, 0, 1]
+
+
+def test_the_numbers_are_the_same_to_the_bit_wherever_they_are_computed(tmp_path, monkeypatch):
+    class Mine(RNNModel):
+        """No worker can import it."""
+
+    monkeypatch.setattr(sweep, "available_cores", lambda: 1)  # the worker that the last test has left
+    made = grid(**TINY | {"num_epochs": 2}, cell=["RNN", "LSTM"], sampling=["sequential", "random"])
+    here = sweep.sweep(made, tmp_path / "here", AtOnce(), Mine)
+    there = sweep.sweep(made, tmp_path / "there", model=Mine)
+    with (LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+          Client(cluster) as client):  # fmt: skip
+        on_a_cluster = sweep.sweep(made, tmp_path / "cluster", client.get_executor(), Mine)
+    assert [each.error for each in here] == [""] * 4
+    assert [*map(numbers, here)] == [*map(numbers, there)] == [*map(numbers, on_a_cluster)]
+
+
+SCRIPT = f"""
+import sys
+from course_utils import RNNModel, sweep
+
+
+class Mine(RNNModel):
+    pass
+
+
+sweep.available_cores = lambda: 2
+results = sweep.sweep(sweep.grid(**{TINY}, seed=range(int(sys.argv[2]))), sys.argv[1], model=Mine)
+print(len(results), {{each.error for each in results}})
+"""
+
+
+def test_a_script_without_a_main_guard_is_interrupted_and_goes_on(tmp_path, store):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    process = subprocess.Popen([sys.executable, script, store, "2000"], env=ALONE, text=True, start_new_session=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    wait_for_rows(process, store, 5)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal or a kernel does: workers hear it too
+    printed, shown = process.communicate(timeout=60)
+    assert process.returncode == 0, shown
+    stopped, counted = printed.splitlines()
+    kept = len(rows(store))
+    assert stopped == f"Stopped: {kept} of 2000 runs are in {store}; the same call goes on with the others."
+    assert counted == f"{kept} {{''}}"
+    assert "Traceback" not in shown
+    assert re.search(r"/2000 \[\d\d:\d\d<\d", shown), "no time left is shown"
+    again = subprocess.run([sys.executable, script, store, "5"], env=ALONE, capture_output=True, text=True, check=True)
+    assert (again.stdout, again.stderr) == ("5 {''}\n", "")
+
+
+def wait_for_rows(process, store, count):
+    deadline = time.monotonic() + 120
+    while not store.exists() or len(rows(store)) < count:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+CELLS = [
+    "from course_utils import RNNModel, sweep\nsweep.available_cores = lambda: 1",
+    "class Mine(RNNModel):\n    def forward(self, X, state):\n        return super().forward(X, state)",
+    f"results = sweep.sweep(sweep.grid(**{TINY}, seed=range(3)), 'runs.sqlite', model=Mine)",
+    "print([each.error for each in results], len({each.curve for each in results}))",
+]
+FORBIDDEN = "def forbidden(*arguments):\n    raise RuntimeError('it is all there')\nsweep.submit = forbidden"
+
+
+def test_a_cell_s_own_class_is_run_and_known_again_by_the_next_kernel(tmp_path):
+    assert in_a_kernel(tmp_path, CELLS) == "['', '', ''] 3\n"
+    assert in_a_kernel(tmp_path, [CELLS[0], FORBIDDEN, *CELLS[1:]]) == "['', '', ''] 3\n"
+
+
+def in_a_kernel(folder, cells):
+    """Run cells in a new kernel and return what they print."""
+    printed = []
+
+    def keep(message):
+        if message["msg_type"] == "stream" and message["content"]["name"] == "stdout":
+            printed.append(message["content"]["text"])
+
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(folder), env=ALONE)
+    try:
+        for cell in cells:
+            reply = client.execute_interactive(cell, output_hook=keep, timeout=120)["content"]
+            assert reply["status"] == "ok", reply
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    return "".join(printed)
+
+
+TORTURE = """
+import json, multiprocessing, os, random, signal, sqlite3, sys, time
+from concurrent.futures import ProcessPoolExecutor
+import psutil, torch
+from course_utils import RNNModel, sweep
+
+store, log = sys.argv[1:]
+grid = sweep.grid(num_hiddens=8, num_epochs=1, max_tokens=2_000, seed=range(250))
+sweep.run(grid[0])  # imports everything, once for all processes that are forked from this one
+
+
+class Forked(ProcessPoolExecutor):
+    '''In the place of loky's processes, which take seconds to begin.'''
+
+    def shutdown(self, wait=True, kill_workers=False):
+        super().shutdown(wait, cancel_futures=True)
+
+
+def local_executor(workers, pools=[]):
+    if not pools or pools[-1]._broken:
+        pools.append(Forked(workers, multiprocessing.get_context("fork")))
+    return pools[-1]
+
+
+class Told(RNNModel):
+    '''A model that writes down which run it is built for.'''
+
+    def __init__(self, layer, vocab_size):
+        super().__init__(layer, vocab_size)
+        with open(log, "a") as file:
+            file.write(f"{torch.initial_seed()}\\n")
+
+
+sweep.local_executor, sweep.available_cores = local_executor, lambda: 2
+
+
+def seeds():
+    '''The runs that are stored.'''
+    if not os.path.exists(store):
+        return []
+    database = sqlite3.connect(store, timeout=60)
+    tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    found = database.execute("SELECT json_extract(configuration, '$.seed') FROM runs").fetchall() if tables else []
+    database.close()
+    return [seed for seed, in found]
+
+
+def wait_for(count):
+    deadline = time.monotonic() + 60
+    while len(seeds()) < count:
+        assert time.monotonic() < deadline, "the sweep does not go on"
+        time.sleep(0.002)
+    time.sleep(random.uniform(0, 0.02))
+
+
+random.seed(0)
+killed, twice = {"parent": 0, "worker": 0}, 0
+for moment in range(20):
+    before = seeds()
+    open(log, "w").close()
+    pid = os.fork()
+    if not pid:
+        os.setpgid(0, 0)
+        sweep.sweep(grid, store, model=Told)
+        os._exit(0)
+    wait_for(len(before) + random.randint(moment % 2, 3))
+    if moment % 2:
+        random.choice(psutil.Process(pid).children()).kill()
+        killed["worker"] += 1
+        wait_for(len(seeds()) + 5)  # more than were on their way
+    os.kill(pid, signal.SIGKILL)
+    killed["parent"] += 1
+    os.waitpid(pid, 0)
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    twice += len(set(before) & {int(line) for line in open(log) if line.strip()})
+unfinished = len(grid) - len(seeds())
+results = sweep.sweep(grid, store, model=Told)
+start = time.perf_counter()
+again = sweep.sweep(grid, store, model=Told)
+seconds = time.perf_counter() - start
+print(json.dumps({"killed": killed, "twice": twice, "unfinished": unfinished, "seconds": seconds,
+                  "same": again == results, "errors": [each.error for each in results if each.error],
+                  "in order": [each.configuration for each in results] == grid, "stored": sorted(seeds())}))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked, so that each begins at once")
+def test_whoever_is_killed_every_run_is_stored_once_and_none_is_repeated(tmp_path, store):
+    script = tmp_path / "torture.py"
+    script.write_text(TORTURE)
+    command = [sys.executable, script, store, tmp_path / "log"]
+    finished = subprocess.run(command, env=ALONE, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr[-3_000:]
+    told = json.loads(finished.stdout.splitlines()[-1])
+    assert told["killed"] == {"parent": 20, "worker": 10}
+    assert told["unfinished"] > 0, "the last kills came too late to hit anything"
+    assert (told["twice"], told["errors"], told["same"], told["in order"]) == (0, [], True, True)
+    assert told["stored"] == [*range(250)]
+    assert told["seconds"] < 1
