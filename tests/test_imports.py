@@ -20,6 +20,7 @@ SAME_FLOOR = {  # the book's loading functions are made of the taught ones; a ru
     ("loaders", "text"),
     *(("saved_runs", module) for module in ("loaders", "text", "training")),
     ("checkpoints", "saved_runs"),
+    ("experiments", "sweep"),  # what is explored are grids
 }
 TAUGHT = {"models", "prediction", "training", "text"}
 LIBRARIES = {  # each belongs to few modules, so that the rest of the package does not depend on it

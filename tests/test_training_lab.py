@@ -325,7 +325,7 @@ async def test_layers_are_quick_while_the_training_computes_and_never_in_between
         await lab.finished()
     assert (lab.runs[0].state, long.closed) == (state, 1)
     assert set(quick) == {1}
-    assert set(entered) == {lab._task}
+    assert set(entered) == {lab.task}
     assert len(entered) == len(left) > 3
 
 
@@ -388,10 +388,10 @@ async def test_reset_stops_the_run_forgets_all_and_puts_the_controls_back():
 def test_without_a_loop_or_a_run_a_sentence_says_what_to_do_instead():
     lab = QuietLab(FakeEpochs())
     with pytest.raises(RuntimeError, match=r"course_utils\.train"):
-        lab._do(lab._start)  # a button would only log the error outside IPython
+        lab.do(lab._start)  # a button would only log the error outside IPython
     assert "RuntimeError" in lab.errors.value
     assert lab.runs == []
-    with pytest.raises(RuntimeError, match="no run was started"):
+    with pytest.raises(RuntimeError, match="nothing was started"):
         asyncio.run(lab.finished())
 
 
@@ -553,7 +553,7 @@ async def test_an_error_in_the_training_is_shown_logged_and_raised(caplog):
     assert (await ran(lab)).state == "finished"
     assert lab.errors.value == ""
     (report,) = [record for record in caplog.records if record.name == "asyncio"]
-    assert "Task exception in run 1" in report.message
+    assert "Task exception in QuietLab" in report.message
     assert report.exc_info[0] is ZeroDivisionError
 
 

@@ -29,13 +29,14 @@ class Tasks:
         """
         self.loop = running_loop()
         if self.loop is None:
-            raise RuntimeError("a lab trains in a notebook; in a script call course_utils.train")
+            raise RuntimeError("a lab trains in a notebook; in a script call course_utils.train, or sweep")
         self.task = self.loop.create_task(work(*arguments))
         self.task.add_done_callback(self._ended)
 
     def _ended(self, task):
         if not task.cancelled() and (error := task.exception()):
-            self.loop.call_exception_handler({"message": f"Task exception in {self}", "exception": error})
+            report = f"Task exception in {type(self).__name__}"
+            self.loop.call_exception_handler({"message": report, "exception": error})
 
     async def finished(self):
         """Wait for the end of the task; return what it returned, raise what made it fail."""

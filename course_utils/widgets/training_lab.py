@@ -6,7 +6,6 @@ long epochs between two forward passes.
 """
 
 import asyncio
-import contextlib
 import functools
 import html
 import signal
@@ -25,13 +24,14 @@ from course_utils.experiments.shapes import CELLS
 from course_utils.fast import quick_layers
 from course_utils.loaders import KIND, SeqDataLoader, load_data_time_machine, opening, tokens_per_character
 from course_utils.models import RNNModel
+from course_utils.sweep import RECIPES
 from course_utils.train_live import LastGood, counted, diverged, on_interrupt
 from course_utils.widgets.faults import Prints, explain, shorten
 from course_utils.widgets.lab import Lab, Latest, choice, int_slider
 from course_utils.widgets.runs import Run, load, samples, save, table
 from course_utils.widgets.slices import Slices
+from course_utils.widgets.tasks import Tasks, running_loop
 
-RECIPES = {"book": (training.sgd, 1.0), "one cycle": (training.one_cycle, 0.01)}
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 SECONDS_BETWEEN_PICTURES = 0.25
 DRAWING_SHARE = 0.2  # of the time, at most; the rest is for training
@@ -44,7 +44,7 @@ RECIPES_RULE = kind(lambda named: named and all(callable(way) and RULES["lr"]("l
                     "a dictionary, name -> (recipe, its lr)")  # fmt: skip
 
 
-class TrainingLab(Lab):
+class TrainingLab(Tasks, Lab):
     """Sliders for a training run, its curves as they grow, and the runs before it in grey.
 
     The buttons are `start`, `pause`, `stop`, `reset` and `save`; each can be clicked by code too. Only one lab trains
@@ -81,11 +81,11 @@ class TrainingLab(Lab):
         self.prefix = opening(self.vocab) if prefix is None else prefix
         words = self.vocab.kind == "words" and len(self.text.held_out)
         self._density = tokens_per_character(self.text.held_out, self.vocab) if words else None
-        self.runs, self._task, self._next_picture = [], None, 0.0
+        self.runs, self._next_picture = [], 0.0
         self._redraw_waits = self._line_waits = False
         self._note, self._folder = "", None if folder is None else Path(folder).expanduser()
         self._show_saved()
-        self._loop = _running_loop()
+        self.loop = running_loop()
         self._curves = plots.RunCurves(counted(self.text, self.vocab))
         self.status, self.sample, self.table = (ipywidgets.HTML() for _ in range(3))
         super().__init__(_controls({name: rate for name, (_, rate) in self.recipes.items()}))
@@ -110,38 +110,31 @@ class TrainingLab(Lab):
 
     async def finished(self):
         """Wait for the end of the latest run and return it; raise what made it fail. Cancelling stops the run."""
-        if self._task is None:
-            raise RuntimeError("no run was started; press Start or call lab.start.click() first")
-        run, task = self.runs[-1] if self.runs else None, self._task
+        run = self.runs[-1] if self.runs else None
         try:
-            await asyncio.wait([task])
+            await super().finished()
         except asyncio.CancelledError:
             self._stop()
             raise
-        task.result()
         return run
 
     def update(self):
         """Redraw everything from the runs' records; from another thread: as soon as the loop is free."""
         if not self._redraw_waits:
             self._redraw_waits = True  # of many wishes one is kept
-            self._do(self._redraw)
+            self.do(self._redraw)
 
     # What follows runs in the loop's thread
 
     def _start(self):
         if self.active:
             return  # a second click changes nothing
-        self._loop = _running_loop()
-        if self._loop is None:
-            raise RuntimeError("the training lab needs a notebook; in a script call course_utils.train")
         run, train_iter = self._new_run()
+        self.begin(self._train, run, train_iter)  # from the loop's next turn on
         self._take_turn()
         self._note = ""
         self.runs.append(run)
         self._threads = ThreadWatch(self.device)
-        self._task = self._loop.create_task(self._train(run, train_iter))
-        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())  # looked at: reported once
         self._redraw()
 
     def _new_run(self):
@@ -177,7 +170,6 @@ class TrainingLab(Lab):
                 run.kept.put_back(error, run.history)
             shorten(error)
             run.state, (run.error, run.traceback) = "failed", explain(error)
-            self._loop.call_exception_handler({"message": f"Task exception in {run}", "exception": error})
             raise
         finally:
             self._redraw()
@@ -262,7 +254,7 @@ class TrainingLab(Lab):
         """End the run of the lab that trained before this one."""
         before = TrainingLab._turn and TrainingLab._turn()
         if before is not None and before is not self:
-            before._do(before._stop)
+            before.do(before._stop)
         TrainingLab._turn = weakref.ref(self)
 
     # Widgets
@@ -281,7 +273,7 @@ class TrainingLab(Lab):
     def _button(self, action, tip, **looks):
         name = action.__name__.strip("_").capitalize()
         button = ipywidgets.Button(description=name, tooltip=tip, **looks)
-        button.on_click(lambda _: self._do(action))
+        button.on_click(lambda _: self.do(action))
         return button
 
     def below(self):
@@ -344,18 +336,10 @@ class TrainingLab(Lab):
     def _on_change(self, change):
         if not self._line_waits:  # a fast drag brings hundreds: of those that wait one is kept, and all else stays
             self._line_waits = True
-            self._do(self._say)
+            self.do(self._say)
 
     def _on_recipe(self, change):
         self.lr.value = self.recipes[change["new"]][1]
-
-    def _do(self, action):
-        """Run `action` in the thread of the lab's loop: now, or as soon as that loop is free."""
-        guarded = self.guard()(action)  # a context manager is a decorator too
-        if self._loop is None or self._loop is _running_loop() or not self._loop.is_running():
-            guarded()
-        else:
-            self._loop.call_soon_threadsafe(guarded)
 
 
 def _controls(rates):
@@ -369,8 +353,3 @@ def _controls(rates):
         "lr": choice("lr", sorted({*RATES, *rates.values()}), next(iter(rates.values()))),
         "num_epochs": int_slider("num_epochs", 100, 10, 500, 10),
     }
-
-
-def _running_loop():
-    with contextlib.suppress(RuntimeError):  # None without one
-        return asyncio.get_running_loop()
