@@ -270,13 +270,12 @@ def is_ours(error):
     last = error.__traceback__
     while last.tb_next:
         last = last.tb_next
-    if any(
-        frame.f_code.co_filename == __file__ and frame.f_code.co_name in ("forward", "<lambda>") for frame in frames
-    ):
+    codes = [frame.f_code for frame in frames]
+    if any(code.co_filename == __file__ and code.co_name in ("forward", "<lambda>") for code in codes):
         return True
-    on_purpose = dis.opname[frames[-1].f_code.co_code[last.tb_lasti]] == "RAISE_VARARGS"
+    on_purpose = dis.opname[codes[-1].co_code[last.tb_lasti]] == "RAISE_VARARGS"
     one_line = isinstance(error, ValueError | TypeError | OSError | FloatingPointError) and "\n" not in str(error)
-    return on_purpose and one_line and 20 < len(str(error)) < 500 and frames[-1].f_code.co_filename.startswith(HOME)
+    return on_purpose and one_line and 20 < len(str(error)) < 500 and codes[-1].co_filename.startswith(HOME)
 
 
 def state(arguments):

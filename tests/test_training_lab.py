@@ -440,16 +440,25 @@ async def test_a_picture_that_is_due_is_drawn_after_its_epoch():
 
 
 @scenario
-async def test_moves_from_a_thread_write_one_line_and_nothing_else(monkeypatch):
+async def test_moves_from_a_thread_write_one_line_and_updates_draw_one_picture(monkeypatch):
     lab, tables, lines = QuietLab(FakeEpochs()), [], []
     monkeypatch.setattr(training_lab, "table", tables.append)
     monkeypatch.setattr(lab, "_what_waits", lambda: lines.append(lab.num_hiddens.value) or "")
     moves = [16 + 16 * (call % 30) for call in range(100)]
-    thread = threading.Thread(target=lambda: [setattr(lab.num_hiddens, "value", move) for move in moves])
-    thread.start()
-    thread.join()  # the loop is busy meanwhile
-    await turns()
-    assert (tables, lines) == ([], [moves[-1]])
+    drawn = len(lab.drawn_by)
+
+    async def after(act):
+        thread = threading.Thread(target=act)
+        thread.start()
+        thread.join()  # the loop is busy meanwhile, as with a long cell
+        waited = len(lab.drawn_by) == drawn
+        await turns()
+        return waited
+
+    assert await after(lambda: [setattr(lab.num_hiddens, "value", move) for move in moves])
+    assert (tables, lines, len(lab.drawn_by)) == ([], [moves[-1]], drawn)
+    assert await after(lambda: [lab.update() for _ in range(100)])
+    assert len(lab.drawn_by) == drawn + 1
 
 
 @pytest.mark.parametrize(("seconds", "wait"), [(1.0, 5.0), (0.01, 0.25)])
@@ -463,9 +472,8 @@ def test_drawing_takes_no_more_than_its_share_of_the_time(monkeypatch, seconds, 
 
 def test_the_lab_opens_with_the_book_s_settings():
     lab = QuietLab(FakeEpochs())
-    sliders = {name: (lab.controls[name].value, *bounds(lab.controls[name])) for name in ("num_steps", "num_hiddens")}
-    assert sliders == {"num_steps": (35, 5, 140, 5), "num_hiddens": (256, 16, 512, 16)}
-    assert (lab.num_epochs.value, *bounds(lab.num_epochs)) == (100, 10, 500, 10)
+    sliders = [(each.value, each.min, each.max, each.step) for each in (lab.num_steps, lab.num_hiddens, lab.num_epochs)]
+    assert sliders == [(35, 5, 140, 5), (256, 16, 512, 16), (100, 10, 500, 10)]
     assert (lab.sampling.value, lab.cell.value, lab.recipe.value, lab.lr.value) == ("sequential", "RNN", "book", 1.0)
     assert lab.lr.options == (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
     assert {name: rate for name, (_, rate) in lab.recipes.items()} == {"book": 1.0, "one cycle": 0.01}
@@ -478,10 +486,6 @@ def test_an_error_in_the_picture_is_no_wider_than_the_picture(error, lines):
     lab._curves = types.SimpleNamespace(draw=lambda *words: words)
     lab.runs = [runs.Run(1, lab._settings(), None, error=error)]
     assert len(TrainingLab.draw(lab)[-1].splitlines()) == lines
-
-
-def bounds(slider):
-    return slider.min, slider.max, slider.step
 
 
 @scenario
@@ -746,33 +750,12 @@ async def test_threads_hammering_the_lab_leave_one_owner_and_one_history():
     over.set()
     await hammering
     await turns()
-    run = await stopped(lab)
+    await asyncio.to_thread(lab.stop.click)
+    run = await lab.finished()
     assert set(lab.drawn_by) == {threading.get_ident()}
     assert [record.epoch for record in run.history] == list(range(1, fake.advanced + 1))
     assert (len(fake.calls), fake.closed, len(lab.runs)) == (1, 1, 1)
     assert run.settings["num_steps"] == fake.calls[0].train_iter.num_steps == 35
-
-
-@scenario
-async def test_many_updates_from_a_thread_wait_as_one():
-    lab = QuietLab(FakeEpochs())
-    drawn = len(lab.drawn_by)
-    thread = threading.Thread(target=lambda: [lab.update() for _ in range(100)])
-    thread.start()
-    thread.join()  # the loop is busy meanwhile, as with a long cell
-    assert len(lab.drawn_by) == drawn
-    await turns()
-    assert len(lab.drawn_by) == drawn + 1
-
-
-@scenario
-async def test_a_button_pressed_in_another_thread_reaches_the_loop():
-    lab = QuietLab(FakeEpochs(endless=True))
-    for button, wanted in ((lab.start, "training"), (lab.pause, "paused"), (lab.pause, "training"),
-                           (lab.stop, "stopped")):  # fmt: skip
-        await asyncio.to_thread(button.click)
-        await until(lambda wanted=wanted: lab.runs and lab.runs[0].state == wanted)
-    await lab.finished()
 
 
 @pytest.mark.parametrize("in_another_thread", [False, True])
