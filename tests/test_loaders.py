@@ -94,13 +94,6 @@ def test_the_least_text_that_is_enough(sampling, batch_size, num_steps):
         SeqDataLoader(range(needed - 1), batch_size, num_steps, sampling)
 
 
-@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
-@pytest.mark.parametrize("sampling", SAMPLINGS)
-def test_whole_numbers_of_numpy_are_welcome(kind, sampling):
-    train_iter, _ = load_data_time_machine(kind(2), kind(3), sampling, max_tokens=np.int64(500), corpus="story")
-    assert len(list(train_iter)) == len(train_iter) == (500 - (1 if sampling == "sequential" else 3)) // 6
-
-
 @pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor, lambda x: torch.tensor(x, dtype=torch.uint8)])
 def test_any_sequence_of_numbers_becomes_a_long_tensor(kind):
     train_iter = SeqDataLoader(kind([1, 2, 3, 4, 5, 6, 7]), 1, 3, held_out=kind([8, 9]))

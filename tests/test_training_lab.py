@@ -7,7 +7,6 @@ import gc
 import html
 import itertools
 import signal
-import sys
 import threading
 import time
 import types
@@ -203,22 +202,6 @@ async def test_the_students_own_class_and_text_are_used(tmp_path):
     assert type(call.net) is Edited
     assert (call.train_iter.batch_size, len(call.train_iter.corpus), len(call.vocab)) == (7, 4_000, 6)
     assert (call.device, call.prefix) == ("cpu", "abc")
-
-
-@scenario
-async def test_what_cells_define_anew_counts_at_the_next_start(monkeypatch):
-    cells = types.ModuleType("cells_of_a_notebook")
-    monkeypatch.setitem(sys.modules, cells.__name__, cells)
-    vars(cells).update(RNNModel=RNNModel, Epoch=Epoch, torch=torch)
-    code = """class Mine(RNNModel): number = {0}
-def mine_once(net, lr, num_updates): net.recipe = {0}; return torch.optim.SGD(net.parameters(), lr)
-def loop(net, *args, recipe, prefix): recipe(net, 1, 1); yield Epoch(1, {0}.0, 1.0)"""
-    exec(code.format(1), vars(cells))
-    lab = QuietLab(cells.loop, model=cells.Mine, recipes={"mine": (cells.mine_once, 1.0)})
-    for number in (1, 2):
-        exec(code.format(number), vars(cells))
-        await ran(lab)
-        assert (lab.net.number, lab.net.recipe, lab.history[0].perplexity) == (number, number, number)
 
 
 @scenario
@@ -544,18 +527,22 @@ async def test_earlier_runs_stay_in_the_picture_as_ghosts():
 
 @scenario
 async def test_an_error_in_the_training_is_shown_logged_and_raised(caplog):
-    lab = QuietLab(fake := FakeEpochs(at=3, happens=broken))
+    lab = TrainingLab(epochs=(fake := FakeEpochs(at=3, happens=broken)), corpus="story", device="cpu")
+    assert lab._curves.hint.get_text() == "press Start: the curves grow here"
     lab.start.click()
     for _ in range(2):  # again, for whoever asks again
         with pytest.raises(ZeroDivisionError):
             await lab.finished()
     assert (lab.runs[0].state, len(lab.history), lab.active) == ("failed", 2, False)
-    assert "ZeroDivisionError: a student&#x27;s &lt;mistake&gt;" in lab.errors.value
     lab.update()
-    assert "ZeroDivisionError" in lab.errors.value
+    assert "ZeroDivisionError: a student&#x27;s &lt;mistake&gt;" in lab.errors.value
+    assert "<details>" in lab.errors.value
+    for shown in (html.unescape(lab.status.value), lab._curves.hint.get_text().replace("\n", " ")):
+        assert "ZeroDivisionError: a student's <mistake> (line" in shown
+        assert 'of broken: raise ZeroDivisionError("a student\'s <mistake>"))' in shown
     fake.at = None
     assert (await ran(lab)).state == "finished"
-    assert lab.errors.value == ""
+    assert (lab._curves.hint.get_text(), lab.errors.value) == ("", "")
     (report,) = [record for record in caplog.records if record.name == "asyncio"]
     assert "Task exception in run 1" in report.message
     assert report.exc_info[0] is ZeroDivisionError
@@ -621,21 +608,6 @@ async def test_what_happens_while_drawing_ends_the_run(happens, state):
     assert [run.state for run in lab.runs] == ["finished", state]
     assert (len(lab.history), fake.advanced) == (4, 4)
     assert ("ZeroDivisionError" in lab.errors.value) == (happens is broken)
-
-
-@scenario
-async def test_a_failed_run_says_why_in_the_status_and_in_the_picture():
-    lab = TrainingLab(epochs=FakeEpochs(at=1, happens=broken), corpus="story", device="cpu")
-    assert lab._curves.hint.get_text() == "press Start: the curves grow here"
-    with pytest.raises(ZeroDivisionError):
-        await ran(lab)
-    for shown in (html.unescape(lab.status.value), lab._curves.hint.get_text().replace("\n", " ")):
-        assert "ZeroDivisionError: a student's <mistake> (line" in shown
-        assert 'of broken: raise ZeroDivisionError("a student\'s <mistake>"))' in shown
-    assert "<details>" in lab.errors.value
-    lab.epochs = FakeEpochs()
-    await ran(lab)
-    assert (lab._curves.hint.get_text(), lab.errors.value) == ("", "")
 
 
 @scenario
