@@ -3,8 +3,8 @@
 import threading
 
 from course_utils import plots
-from course_utils.checks import checked, functions
-from course_utils.experiments.ribbon import NoBatch, corpus_ribbon
+from course_utils.checks import NoBatch, checked, functions
+from course_utils.experiments.ribbon import corpus_ribbon
 from course_utils.widgets.lab import Lab, Latest, choice, int_slider
 
 
