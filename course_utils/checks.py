@@ -128,13 +128,13 @@ def whole(least=1, most=2**31 - 1, also=""):
 
 
 def real(fits, limit):
-    """A number that `fits`, handed on as a float unless it is an int; `limit` says in words which ones do."""
+    """A number that `fits`, handed on as a float unless it is an int of 64 bits; `limit` says which ones do."""
 
     def rule(name, value):
         number = None if _no_number(value) else _converted(float, value)
         if number is None or not fits(number):
             refuse(name, value, limit)
-        return value if isinstance(value, int) else number
+        return value if isinstance(value, int) and abs(value) < 2**63 else number
 
     return rule
 

@@ -424,9 +424,10 @@ def test_every_wrong_value_is_shown_with_its_limit(name, limit, values):
             load(**{name: value})
 
 
-def test_small_numbers_of_numpy_do_not_overflow():
+def test_small_numbers_of_numpy_and_large_ones_of_python_do_not_overflow():
     batches = SeqDataLoader(range(600), np.uint8(16), np.uint8(16))
     assert len(batches) == len(list(batches)) == 2
+    assert len(adaptation.fine_tune(net(), ROW, OTHER, (2**70,), (1,), 5, 1, 5)) == 2
 
 
 def test_a_sentence_from_inside_a_library_is_not_ours_and_a_hang_is_seen(monkeypatch):
