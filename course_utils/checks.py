@@ -273,18 +273,15 @@ def batches(name, value):
     return value
 
 
-def _is_text(value):
-    return isinstance(value, str)
-
-
 def _has(*names):
     return lambda value: not isinstance(value, type) and all(hasattr(value, name) for name in names)
 
 
 function = kind(callable, "a function or a class")
 flag = kind(lambda value: isinstance(value, bool), "True or False")
-string = kind(_is_text, "a text")
-text = kind(lambda value: _is_text(value) or (isinstance(value, list | tuple) and all(map(_is_text, value))), "a text")
+string = kind(lambda value: isinstance(value, str), "a text")
+text = kind(lambda value: isinstance(value, str | list | tuple) and all(isinstance(each, str) for each in value),
+            "a text")  # fmt: skip
 vocabulary = kind(_has("__len__", "__getitem__", "to_tokens"), "a Vocab, as load_data_time_machine returns it")
 recipe = kind(lambda value: callable(value) and not (isinstance(value, type) and hasattr(value, "zero_grad")),
               "a function (net, lr, num_updates) such as training.sgd or training.one_cycle")  # fmt: skip
