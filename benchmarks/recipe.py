@@ -33,7 +33,7 @@ def measure():
             f"bigram_{corpus}": [marks["bigram"]],
         }
     title = "the book's recipe on The Time Machine: 10,000 characters, 256 units"
-    PICTURE.write_bytes(plots.training_curves(history, marks, title).png())
+    PICTURE.write_bytes(plots.TrainingCurves(marks, history[-1].epoch).draw(history, title).png())
     return figures
 
 

@@ -129,13 +129,13 @@ def whole(least=1, most=2**31 - 1, also=""):
 
 
 def real(fits, limit):
-    """A number that `fits`, handed on as a float unless it is an int; `limit` says in words which ones do."""
+    """A number that `fits`, handed on as a float unless it is an int of 64 bits; `limit` says which ones do."""
 
     def rule(name, value):
         number = None if _no_number(value) else _converted(float, value)
         if number is None or not fits(number):
             refuse(name, value, limit)
-        return value if isinstance(value, int) else number
+        return value if isinstance(value, int) and abs(value) < 2**63 else number
 
     return rule
 
@@ -276,18 +276,15 @@ def _may_be_folder(value):
     return _is_path(value) and (Path(value).expanduser().is_dir() or not Path(value).expanduser().exists())
 
 
-def _is_text(value):
-    return isinstance(value, str)
-
-
 def _has(*names):
     return lambda value: not isinstance(value, type) and all(hasattr(value, name) for name in names)
 
 
 function = kind(callable, "a function or a class")
 flag = kind(lambda value: isinstance(value, bool), "True or False")
-string = kind(_is_text, "a text")
-text = kind(lambda value: _is_text(value) or (isinstance(value, list | tuple) and all(map(_is_text, value))), "a text")
+string = kind(lambda value: isinstance(value, str), "a text")
+text = kind(lambda value: isinstance(value, str | list | tuple) and all(isinstance(each, str) for each in value),
+            "a text")  # fmt: skip
 vocabulary = kind(_has("__len__", "__getitem__", "to_tokens"), "a Vocab, as load_data_time_machine returns it")
 recipe = kind(lambda value: callable(value) and not (isinstance(value, type) and hasattr(value, "zero_grad")),
               "a function (net, lr, num_updates) such as training.sgd or training.one_cycle")  # fmt: skip

@@ -63,17 +63,14 @@ class SeqDataLoader:
         corpus: the training tokens, a long tensor.
         held_out: tokens of the same text that training never sees, a long tensor.
         sampling: how the windows are cut, "sequential" or "random".
-        carries_state: whether a batch's rows go on where those of the batch before stopped, so that the state may too.
+        carries_state: whether the state goes on from batch to batch; it may where the rows do, as in sequential ones.
     """
 
     @checked(windows_fit, corpus=row(), held_out=row())
-    def __init__(self, corpus, batch_size, num_steps, sampling="sequential", held_out=()):
+    def __init__(self, corpus, batch_size, num_steps, sampling="sequential", held_out=(), carries_state=None):
         self.corpus, self.held_out = corpus, torch.as_tensor(held_out, dtype=torch.long)  # the default is no tensor
         self.batch_size, self.num_steps, self.sampling = batch_size, num_steps, sampling
-
-    @property
-    def carries_state(self):
-        return self.sampling == "sequential"
+        self.carries_state = sampling == "sequential" if carries_state is None else carries_state
 
     def __len__(self):
         spare = 1 if self.sampling == "sequential" else self.num_steps

@@ -54,7 +54,11 @@ def restored(path, details, tensors, net):
     """Put the weights that were read into `net` if they fit, and return the `SavedRun`."""
     check(path, details["model"], model_facts(net))
     net.load_state_dict(unpack(details["net"], tensors))
-    return SavedRun(net, build_vocab(details["vocab"]), epochs_of(details))
+    saved = details["vocab"]
+    vocab = TextVocab([], saved["kind"], saved["prefix"]) if saved["kind"] else Vocab([])
+    vocab.idx_to_token = saved["tokens"]  # as they were, whatever their order
+    vocab.token_to_idx = {token: idx for idx, token in enumerate(vocab.idx_to_token)}
+    return SavedRun(net, vocab, epochs_of(details))
 
 
 def read(path):
@@ -172,14 +176,6 @@ def build(facts):
     arguments = {name: facts[name] for name in LAYER if name in facts}
     with torch.random.fork_rng(devices=[]):
         return RNNModel(getattr(nn, facts["cell"])(**arguments), facts["input_size"])
-
-
-def build_vocab(saved):
-    """Return the vocabulary as it was, whatever order its tokens were in."""
-    vocab = TextVocab([], saved["kind"], saved["prefix"]) if saved["kind"] else Vocab([])
-    vocab.idx_to_token = saved["tokens"]
-    vocab.token_to_idx = {token: idx for idx, token in enumerate(vocab.idx_to_token)}
-    return vocab
 
 
 def tokens_of(vocab):

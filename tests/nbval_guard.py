@@ -60,13 +60,8 @@ class WatchedKernel(RunningKernel):
         self.log = tempfile.TemporaryFile("a+", encoding="utf-8", errors="replace")  # noqa: SIM115 (lives as the kernel)
         self.log_position = 0  # how far it has been read; both sides share the file's own position
         weakref.finalize(self, self.log.close)
-        self.km, self.kc = start_new_kernel(
-            kernel_name=kernel_name,
-            startup_timeout=startup_timeout,
-            cwd=cwd,
-            stderr=self.log,  # here ipykernel logs the errors of widget messages
-            env=student_environment(),
-        )
+        where = {"cwd": cwd, "env": student_environment(), "stderr": self.log}  # there ipykernel logs widgets' errors
+        self.km, self.kc = start_new_kernel(kernel_name=kernel_name, startup_timeout=startup_timeout, **where)
         self._ensure_iopub_up()
 
     def execute_cell_input(self, cell_input, allow_stdin=None):

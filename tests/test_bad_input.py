@@ -310,13 +310,12 @@ def is_ours(error):
     last = error.__traceback__
     while last.tb_next:
         last = last.tb_next
-    if any(
-        frame.f_code.co_filename == __file__ and frame.f_code.co_name in ("forward", "<lambda>") for frame in frames
-    ):
+    codes = [frame.f_code for frame in frames]
+    if any(code.co_filename == __file__ and code.co_name in ("forward", "<lambda>") for code in codes):
         return True
-    on_purpose = dis.opname[frames[-1].f_code.co_code[last.tb_lasti]] == "RAISE_VARARGS"
+    on_purpose = dis.opname[codes[-1].co_code[last.tb_lasti]] == "RAISE_VARARGS"
     one_line = isinstance(error, ValueError | TypeError | OSError | FloatingPointError) and "\n" not in str(error)
-    return on_purpose and one_line and 20 < len(str(error)) < 500 and frames[-1].f_code.co_filename.startswith(HOME)
+    return on_purpose and one_line and 20 < len(str(error)) < 500 and codes[-1].co_filename.startswith(HOME)
 
 
 def state(arguments):
@@ -504,9 +503,10 @@ def test_every_wrong_value_is_shown_with_its_limit(name, limit, values):
             load(**{name: value})
 
 
-def test_small_numbers_of_numpy_do_not_overflow():
+def test_small_numbers_of_numpy_and_large_ones_of_python_do_not_overflow():
     batches = SeqDataLoader(range(600), np.uint8(16), np.uint8(16))
     assert len(batches) == len(list(batches)) == 2
+    assert len(adaptation.fine_tune(net(), ROW, OTHER, (2**70,), (1,), 5, 1, 5)) == 2
 
 
 def test_a_sentence_from_inside_a_library_is_not_ours_and_a_hang_is_seen(monkeypatch):

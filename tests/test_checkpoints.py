@@ -232,11 +232,8 @@ def kill_at_random_moments(folder, kills=13):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 def test_a_run_that_is_killed_loses_nothing_that_was_written_and_ends_with_the_same_bits(tmp_path):
     code = f"import test_checkpoints; test_checkpoints.kill_at_random_moments({str(tmp_path)!r})"
-    where = {
-        "cwd": Path(__file__).parent,
-        "env": os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": ":".join(sys.path)},
-    }
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, **where)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": ":".join([str(Path(__file__).parent), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen["killed"] >= 50
@@ -287,10 +284,9 @@ def test_what_does_not_fit_is_refused_before_anything_is_changed(path, monkeypat
     assert history == []
 
 
-@pytest.mark.parametrize(
-    ("edited", "words"),
-    [((torch.optim.Adam, 0.0), "optimizer is SGD"), ((torch.optim.SGD, 0.1), "weight_decay .* is 0.0")],
-)
+@pytest.mark.parametrize(("edited", "words"), [
+    ((torch.optim.Adam, 0.0), "optimizer is SGD"), ((torch.optim.SGD, 0.1), "weight_decay .* is 0.0"),
+])  # fmt: skip
 def test_a_recipe_that_was_edited_under_its_name_is_refused(path, edited, words):
     def recipe(net, lr, num_updates, kind=torch.optim.SGD, decay=0.0):
         return kind(net.parameters(), lr, weight_decay=decay)

@@ -198,15 +198,11 @@ def test_a_line_is_wrapped_where_the_page_ends_and_paths_stay_in_one_piece():
 
 def test_https_comes_first_and_then_what_the_book_asks_for(monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        corpora, "_answer", lambda url, timeout: asked.append((url, timeout)) or f"{len(asked)}. failed"
-    )
+    monkeypatch.setattr(corpora, "_answer", lambda *asks: asked.append(asks) or f"{len(asked)}. failed")
     with pytest.raises(corpora.DownloadError, match=r"2\. failed"):
         corpora.download_book(timeout=3)
     assert asked == [(corpora.BOOK_URL, 1.5), (d2l.DATA_HUB["time_machine"][0], 1.5)]
-    monkeypatch.setattr(
-        corpora, "_answer", lambda url, timeout: b"the book" if url.startswith("https:") else "too late"
-    )
+    monkeypatch.setattr(corpora, "_answer", lambda url, _: b"the book" if url.startswith("https:") else "too late")
     assert corpora.download_book().read_bytes() == b"the book"
 
 
@@ -392,10 +388,8 @@ def test_utf8_needs_no_guess(language, mark, tmp_path, monkeypatch):
     (None, "*** END OF THE PROJECT GUTENBERG EBOOK X ***"),
 ])  # fmt: skip
 def test_what_project_gutenberg_adds_is_left_out_and_the_line_says_so(header, footer, tmp_path, capsys):
-    path, text = (
-        tmp_path / "own.txt",
-        "\nI\n\nProject Gutenberg is *** the start *** of it.\nThe end of it, and more.\n",
-    )
+    path = tmp_path / "own.txt"
+    text = "\nI\n\nProject Gutenberg is *** the start *** of it.\nThe end of it, and more.\n"
     path.write_text((f"Licence\n{header}\n" if header else "") + text + (f"\n{footer}\n" if footer else ""))
     assert corpora.find(path).text.strip() == text.strip()
     load_data_time_machine(2, 3, corpus=path)

@@ -165,21 +165,23 @@ def test_two_clocks_tell_how_fast_and_how_undisturbed_a_step_is(monkeypatch, opt
 
 TWO_CORES = "import os\nos.sched_setaffinity(0, list(os.sched_getaffinity(0))[:2])\nfrom course_utils import devices\n"
 COMPANY = "print('ready', flush=True)\nwhile True:\n    devices.measure_threads({threads})"
-CHOOSE = "print([devices.choose_threads() for _ in range(3)])"
+CHOOSE = "input()\nprint([devices.choose_threads() for _ in range(3)])"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_beside_another_training_one_thread_is_chosen(threads):
-    command, where = [sys.executable, "-c"], {"cwd": Path(__file__).parents[1], "text": True}
-    company = subprocess.Popen([*command, TWO_CORES + COMPANY.format(threads=threads)], stdout=subprocess.PIPE, **where)
+    where = {"cwd": Path(__file__).parents[1], "text": True, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    programs = [TWO_CORES + program for program in (COMPANY.format(threads=threads), CHOOSE)]
+    company, chooser = both = [subprocess.Popen([sys.executable, "-c", program], **where) for program in programs]
     try:
         assert company.stdout.readline() == "ready\n"
-        assert subprocess.check_output([*command, TWO_CORES + CHOOSE], timeout=100, **where) == "[1, 1, 1]\n"
+        assert chooser.communicate("choose\n", timeout=100)[0] == "[1, 1, 1]\n"
         assert company.poll() is None, "nobody was there"
     finally:
-        company.kill()
-        company.communicate()
+        for process in both:
+            process.kill()
+            process.communicate()
 
 
 @pytest.fixture

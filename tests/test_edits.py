@@ -100,9 +100,8 @@ def opened(**given):
 
 
 def lab_of(training):
-    return opened(
-        epochs=training.epochs, recipes={"book": (training.sgd, 1.0), "one cycle": (training.one_cycle, 0.01)}
-    )
+    recipes = {"book": (training.sgd, 1.0), "one cycle": (training.one_cycle, 0.01)}
+    return opened(epochs=training.epochs, recipes=recipes)
 
 
 def results(training, lab, recipe):

@@ -64,12 +64,8 @@ def stepper(tokens):
     moment = {"characters": tokens, "num_given": 2, "probabilities": [0.5] * len(tokens), "loop": "", "choices": 2.0}
     moment["unit"] = "word"
     moment |= {"hiddens": np.zeros((len(tokens), 3)), "connectivity": None, "explained": tokens[0]}
-    moment |= {
-        "position": len(tokens),
-        "candidates": tokens,
-        "softmax": [0.5] * len(tokens),
-        "drawn": [0.5] * len(tokens),
-    }
+    shares = [0.5] * len(tokens)
+    moment |= {"position": len(tokens), "candidates": tokens, "softmax": shares, "drawn": shares}
     return plots.stepper_picture(SimpleNamespace(**moment))
 
 

@@ -55,13 +55,8 @@ def test_an_own_text_is_read_once_and_a_long_line_about_it_is_wrapped(own_text, 
     assert reads == [path]
     printed = capsys.readouterr().out
     assert all(len(line) <= 88 for line in printed.splitlines())
-    assert (
-        printed.split()
-        == (
-            f"Text: {path.name}. Characters: a vocabulary of 10, 0.0% of the text unknown. "
-            "216 tokens to train on, 24 held out."
-        ).split()
-    )
+    words = f"Text: {path.name}. Characters: a vocabulary of 10, 0.0% of the text unknown. 216 tokens to train on, 24 "
+    assert printed.split() == [*words.split(), "held", "out."]
 
 
 def test_the_story_is_as_varied_as_the_book():
@@ -99,13 +94,6 @@ def test_the_least_text_that_is_enough(sampling, batch_size, num_steps):
         SeqDataLoader(range(needed - 1), batch_size, num_steps, sampling)
 
 
-@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
-@pytest.mark.parametrize("sampling", SAMPLINGS)
-def test_whole_numbers_of_numpy_are_welcome(kind, sampling):
-    train_iter, _ = load_data_time_machine(kind(2), kind(3), sampling, max_tokens=np.int64(500), corpus="story")
-    assert len(list(train_iter)) == len(train_iter) == (500 - (1 if sampling == "sequential" else 3)) // 6
-
-
 @pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor, lambda x: torch.tensor(x, dtype=torch.uint8)])
 def test_any_sequence_of_numbers_becomes_a_long_tensor(kind):
     train_iter = SeqDataLoader(kind([1, 2, 3, 4, 5, 6, 7]), 1, 3, held_out=kind([8, 9]))
@@ -113,15 +101,12 @@ def test_any_sequence_of_numbers_becomes_a_long_tensor(kind):
     assert train_iter.held_out.tolist() == [8, 9]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        pytest.param("\ufeffOne traveller\nand another".encode(), id="byte-order mark"),
-        pytest.param(b"One traveller\r\nand another", id="Windows line ends"),
-        pytest.param(b"One traveller\rand another", id="old Macintosh line ends"),
-        pytest.param("1. One traveller…\n“and–another”".encode(), id="signs"),
-    ],
-)
+@pytest.mark.parametrize("content", [
+    pytest.param("\ufeffOne traveller\nand another".encode(), id="byte-order mark"),
+    pytest.param(b"One traveller\r\nand another", id="Windows line ends"),
+    pytest.param(b"One traveller\rand another", id="old Macintosh line ends"),
+    pytest.param("1. One traveller…\n“and–another”".encode(), id="signs"),
+])  # fmt: skip
 def test_the_same_text_in_other_clothes(content, own_text):
     corpus, vocab = load_corpus_time_machine(corpus=own_text(content), tokens="letters")
     assert "".join(vocab.to_tokens(corpus)) == "one travellerand another"
@@ -130,9 +115,8 @@ def test_the_same_text_in_other_clothes(content, own_text):
 @pytest.mark.parametrize("content", ["1888, 42!", "Привет, мир", "关于DNA，以及WTO、IMF，大家都知道。"])
 @pytest.mark.parametrize("load", [load_corpus_time_machine, partial(load_data_time_machine, 1, 1)])
 def test_letters_refuse_a_text_that_has_few_of_them(content, load, own_text):
-    with pytest.raises(
-        ValueError, match=r'letters are a to z, and .*% of .* is something else; use tokens="characters"'
-    ):
+    words = r'letters are a to z, and .*% of .* is something else; use tokens="characters"'
+    with pytest.raises(ValueError, match=words):
         load(corpus=own_text(content), tokens="letters")
 
 

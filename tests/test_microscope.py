@@ -211,32 +211,22 @@ def test_a_look_works_in_any_thread_and_does_not_mean_layers_that_run_in_another
 # --- the record: nothing is left behind, and what cannot be looked at is refused
 
 
-def test_no_hook_stays():
-    before = dict(torch_module._global_forward_pre_hooks)
-    look(by_hand)
+def test_no_hook_gradient_or_random_number_is_left_behind_and_looking_twice_shows_the_same():
+    rnn, hooks, random_numbers = nn.RNN(11, 4), dict(torch_module._global_forward_pre_hooks), torch.get_rng_state()
+
+    def fresh(one_hot, layout):  # and new weights at every call, as a student may write it
+        X = one_hot.transpose(0, 1)
+        return (rnn(X)[0] + nn.RNN(11, 4)(X)[0]).transpose(0, 1)
+
+    first = look(fresh, b=1, t=3)
+    assert torch.equal(torch.get_rng_state(), random_numbers)
+    torch.rand(5)
+    with torch.no_grad():
+        assert look(fresh, b=1, t=3) == first
+        assert not torch.is_grad_enabled()
     with pytest.raises(ZeroDivisionError):
         look(lambda one_hot, layout: 1 / 0)
-    assert torch_module._global_forward_pre_hooks == before
-
-
-def test_no_random_number_is_used_up_and_looking_twice_shows_the_same():
-    def fresh(one_hot, layout):  # new weights at every call, as a student may write it
-        return nn.RNN(11, 4)(one_hot.transpose(0, 1))[0].transpose(0, 1)
-
-    torch.manual_seed(3)
-    before = torch.get_rng_state()
-    first = look(fresh, b=1, t=3)
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.rand(5)
-    assert look(fresh, b=1, t=3) == first
-
-
-def test_no_gradient_stays_and_no_grad_does_not_matter():
-    rnn = nn.RNN(11, 4)
-    with torch.no_grad():
-        record = look(lambda one_hot, layout: rnn(one_hot)[0], b=1, t=3)
-        assert not torch.is_grad_enabled()
-    assert record == look(lambda one_hot, layout: rnn(one_hot)[0], b=1, t=3)
+    assert torch_module._global_forward_pre_hooks == hooks
     assert all(weight.grad is None for weight in rnn.parameters())
 
 

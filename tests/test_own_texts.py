@@ -60,9 +60,8 @@ def test_a_prediction_is_joined_as_the_text_is(kind, own):
     written = predict(vocab.prefix, 30, net, vocab, "cpu", temperature=2.0, generator=torch.Generator().manual_seed(0))
     tokens = vocab.split(written.replace("<unk>", "")) if kind == "words" else written
     assert written.startswith(vocab.prefix)
-    assert (
-        len(vocab.split(vocab.prefix)) < len(tokens) <= len(vocab.split(vocab.prefix)) + 30 + 4 * written.count("<unk>")
-    )
+    given = len(vocab.split(vocab.prefix))
+    assert given < len(tokens) <= given + 30 + 4 * written.count("<unk>")
     with pytest.raises(ValueError, match=rf"the prefix has {kind} that the vocabulary does not know, \['漢|\['Q"):
         predict("漢Qq", 3, net, vocab, "cpu")
 

@@ -104,12 +104,11 @@ def test_an_empty_picture_says_what_to_do():
         assert any("press Start" in word for word in words(curves.axes)) == said
 
 
-def test_the_plain_function_draws_what_the_live_plot_draws_in_a_picture_of_the_set_size():
-    picture = plots.training_curves(HISTORY, BASELINES, "a title")
-    live = plots.TrainingCurves(BASELINES, HISTORY[-1].epoch).draw(HISTORY, "a title")
-    assert picture.png() == picture._repr_png_() == live.png()
+def test_the_picture_has_the_set_size_and_shows_itself():
+    picture = plots.TrainingCurves(BASELINES, 4).draw(HISTORY, "a title")
+    assert picture.png() == picture._repr_png_()
     assert pixels(picture.png()).shape == (360, 650, 3)
-    assert plots.training_curves([], {}).png().startswith(b"\x89PNG")
+    assert plots.TrainingCurves({}, 1).draw([]).png().startswith(b"\x89PNG")
 
 
 def test_pyplot_is_not_needed():

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from course_utils import plots
 from course_utils.experiments import sampling, stored
-from course_utils.experiments.sampling import ARMS, ArmRun, Windows
+from course_utils.experiments.sampling import ARMS, ArmRun
 from course_utils.loaders import SeqDataLoader
 from course_utils.models import RNNModel
 from course_utils.training import Epoch, evaluate, train_epoch
@@ -34,7 +34,7 @@ def follow(batches):
 def test_the_sampling_decides_the_batches_and_carrying_decides_the_states(cut, carries, monkeypatch):
     begun = spy(monkeypatch, RNNModel, "begin_state")
     torch.manual_seed(0)
-    windows = Windows(torch.arange(200), 3, 4, cut, carries)
+    windows = SeqDataLoader(torch.arange(200), 3, 4, cut, carries_state=carries)
     assert follow(list(windows)) == (cut == "sequential")
     net = RNNModel(nn.RNN(200, 4), 200)
     train_epoch(net, windows, torch.optim.SGD(net.parameters(), 0.1), "cpu")

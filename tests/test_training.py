@@ -1,6 +1,7 @@
 """The training loop equals the book's and plain loops over tokens, stops and goes on, and says what it cannot do."""
 
 import contextlib
+import functools
 import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -117,41 +118,39 @@ def test_evaluate_equals_a_loop_over_tokens(size, row_length, num_steps, cell):
     assert evaluate(net, tokens, "cpu", row_length, num_steps) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_evaluate_changes_nothing_uses_no_dropout_and_builds_no_graph(training):
-    net = model(nn.GRU, 2, dropout=0.5).train(training)
-    before, random_state, tokens, building = weights(net), torch.get_rng_state(), torch.arange(V).repeat(5), []
-    net.linear.register_forward_hook(lambda *_: building.append(torch.is_grad_enabled()))
-    values = {evaluate(net, tokens, "cpu") for _ in range(3)}
-    assert all(module.training == training for module in net.modules())
-    assert len(values | {evaluate(net.eval(), tokens, "cpu")}) == 1
-    assert torch.equal(weights(net), before)
-    assert torch.equal(torch.get_rng_state(), random_state)
-    assert all(parameter.grad is None for parameter in net.parameters())
-    assert set(building) == {False}
+def write(net, tokens, device, temperature=0):
+    return predict("time", 3, net, VOCAB, device, temperature, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("read", [evaluate, lambda net, tokens, device: predict("time", 3, net, VOCAB, device)])
+@pytest.mark.parametrize("read", [evaluate, write, functools.partial(write, temperature=0.8)])
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["in the main thread", "in another thread"])
-def test_whoever_reads_a_model_leaves_every_part_in_its_mode(read, training, fails, elsewhere):
-    net, seen = model().train(training), []
+def test_whoever_reads_a_model_feels_no_dropout_and_changes_nothing(read, training, fails, elsewhere):
+    net, seen, found, building = model(nn.GRU, 2, dropout=0.5).train(training), [], None, []
+    before, random_state = weights(net), torch.get_rng_state()
     net.rnn.train(not training)  # a part that is frozen, or trained alone
     net.heard, net.latest = [], net.linear(torch.zeros(1, net.num_hiddens))  # of a graph, as after a training
 
     def look(twin, *_):
         seen.append([net.training, net.rnn.training, net.linear.training])
+        building.append(torch.is_grad_enabled())
         twin.heard.append((twin.training, twin.rnn.training))
         assert not fails
 
     net.register_forward_pre_hook(look)
     with pytest.raises(AssertionError) if fails else contextlib.nullcontext(), ThreadPoolExecutor(1) as thread:
-        thread.submit(read, net, torch.arange(V), "cpu").result() if elsewhere else read(net, torch.arange(V), "cpu")
+        asked = net, torch.arange(V), "cpu"
+        found = thread.submit(read, *asked).result() if elsewhere else read(*asked)
     modes = [training, not training, training]
     assert seen == [modes if elsewhere else [False] * 3] * len(seen) != []  # a cell may be training it just now
     assert set(net.heard) == {(False, False)}
     assert [net.training, net.rnn.training, net.linear.training] == modes
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert torch.equal(weights(net), before)
+    assert all(parameter.grad is None for parameter in net.parameters())
+    assert set(building) == {False}
+    assert fails or found == read(net.eval(), torch.arange(V), "cpu")
 
 
 def test_what_a_model_notes_while_it_is_read_is_not_lost():

@@ -7,7 +7,6 @@ import gc
 import html
 import itertools
 import signal
-import sys
 import threading
 import time
 import types
@@ -203,22 +202,6 @@ async def test_the_students_own_class_and_text_are_used(tmp_path):
     assert type(call.net) is Edited
     assert (call.train_iter.batch_size, len(call.train_iter.corpus), len(call.vocab)) == (7, 4_000, 6)
     assert (call.device, call.prefix) == ("cpu", "abc")
-
-
-@scenario
-async def test_what_cells_define_anew_counts_at_the_next_start(monkeypatch):
-    cells = types.ModuleType("cells_of_a_notebook")
-    monkeypatch.setitem(sys.modules, cells.__name__, cells)
-    vars(cells).update(RNNModel=RNNModel, Epoch=Epoch, torch=torch)
-    code = """class Mine(RNNModel): number = {0}
-def mine_once(net, lr, num_updates): net.recipe = {0}; return torch.optim.SGD(net.parameters(), lr)
-def loop(net, *args, recipe, prefix): recipe(net, 1, 1); yield Epoch(1, {0}.0, 1.0)"""
-    exec(code.format(1), vars(cells))
-    lab = QuietLab(cells.loop, model=cells.Mine, recipes={"mine": (cells.mine_once, 1.0)})
-    for number in (1, 2):
-        exec(code.format(number), vars(cells))
-        await ran(lab)
-        assert (lab.net.number, lab.net.recipe, lab.history[0].perplexity) == (number, number, number)
 
 
 @scenario
@@ -440,16 +423,25 @@ async def test_a_picture_that_is_due_is_drawn_after_its_epoch():
 
 
 @scenario
-async def test_moves_from_a_thread_write_one_line_and_nothing_else(monkeypatch):
+async def test_moves_from_a_thread_write_one_line_and_updates_draw_one_picture(monkeypatch):
     lab, tables, lines = QuietLab(FakeEpochs()), [], []
     monkeypatch.setattr(training_lab, "table", tables.append)
     monkeypatch.setattr(lab, "_what_waits", lambda: lines.append(lab.num_hiddens.value) or "")
     moves = [16 + 16 * (call % 30) for call in range(100)]
-    thread = threading.Thread(target=lambda: [setattr(lab.num_hiddens, "value", move) for move in moves])
-    thread.start()
-    thread.join()  # the loop is busy meanwhile
-    await turns()
-    assert (tables, lines) == ([], [moves[-1]])
+    drawn = len(lab.drawn_by)
+
+    async def after(act):
+        thread = threading.Thread(target=act)
+        thread.start()
+        thread.join()  # the loop is busy meanwhile, as with a long cell
+        waited = len(lab.drawn_by) == drawn
+        await turns()
+        return waited
+
+    assert await after(lambda: [setattr(lab.num_hiddens, "value", move) for move in moves])
+    assert (tables, lines, len(lab.drawn_by)) == ([], [moves[-1]], drawn)
+    assert await after(lambda: [lab.update() for _ in range(100)])
+    assert len(lab.drawn_by) == drawn + 1
 
 
 @pytest.mark.parametrize(("seconds", "wait"), [(1.0, 5.0), (0.01, 0.25)])
@@ -463,9 +455,8 @@ def test_drawing_takes_no_more_than_its_share_of_the_time(monkeypatch, seconds, 
 
 def test_the_lab_opens_with_the_book_s_settings():
     lab = QuietLab(FakeEpochs())
-    sliders = {name: (lab.controls[name].value, *bounds(lab.controls[name])) for name in ("num_steps", "num_hiddens")}
-    assert sliders == {"num_steps": (35, 5, 140, 5), "num_hiddens": (256, 16, 512, 16)}
-    assert (lab.num_epochs.value, *bounds(lab.num_epochs)) == (100, 10, 500, 10)
+    sliders = [(each.value, each.min, each.max, each.step) for each in (lab.num_steps, lab.num_hiddens, lab.num_epochs)]
+    assert sliders == [(35, 5, 140, 5), (256, 16, 512, 16), (100, 10, 500, 10)]
     assert (lab.sampling.value, lab.cell.value, lab.recipe.value, lab.lr.value) == ("sequential", "RNN", "book", 1.0)
     assert lab.lr.options == (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
     assert {name: rate for name, (_, rate) in lab.recipes.items()} == {"book": 1.0, "one cycle": 0.01}
@@ -478,10 +469,6 @@ def test_an_error_in_the_picture_is_no_wider_than_the_picture(error, lines):
     lab._curves = types.SimpleNamespace(draw=lambda *words: words)
     lab.runs = [runs.Run(1, lab._settings(), None, error=error)]
     assert len(TrainingLab.draw(lab)[-1].splitlines()) == lines
-
-
-def bounds(slider):
-    return slider.min, slider.max, slider.step
 
 
 @scenario
@@ -540,18 +527,22 @@ async def test_earlier_runs_stay_in_the_picture_as_ghosts():
 
 @scenario
 async def test_an_error_in_the_training_is_shown_logged_and_raised(caplog):
-    lab = QuietLab(fake := FakeEpochs(at=3, happens=broken))
+    lab = TrainingLab(epochs=(fake := FakeEpochs(at=3, happens=broken)), corpus="story", device="cpu")
+    assert lab._curves.hint.get_text() == "press Start: the curves grow here"
     lab.start.click()
     for _ in range(2):  # again, for whoever asks again
         with pytest.raises(ZeroDivisionError):
             await lab.finished()
     assert (lab.runs[0].state, len(lab.history), lab.active) == ("failed", 2, False)
-    assert "ZeroDivisionError: a student&#x27;s &lt;mistake&gt;" in lab.errors.value
     lab.update()
-    assert "ZeroDivisionError" in lab.errors.value
+    assert "ZeroDivisionError: a student&#x27;s &lt;mistake&gt;" in lab.errors.value
+    assert "<details>" in lab.errors.value
+    for shown in (html.unescape(lab.status.value), lab._curves.hint.get_text().replace("\n", " ")):
+        assert "ZeroDivisionError: a student's <mistake> (line" in shown
+        assert 'of broken: raise ZeroDivisionError("a student\'s <mistake>"))' in shown
     fake.at = None
     assert (await ran(lab)).state == "finished"
-    assert lab.errors.value == ""
+    assert (lab._curves.hint.get_text(), lab.errors.value) == ("", "")
     (report,) = [record for record in caplog.records if record.name == "asyncio"]
     assert "Task exception in QuietLab" in report.message
     assert report.exc_info[0] is ZeroDivisionError
@@ -617,21 +608,6 @@ async def test_what_happens_while_drawing_ends_the_run(happens, state):
     assert [run.state for run in lab.runs] == ["finished", state]
     assert (len(lab.history), fake.advanced) == (4, 4)
     assert ("ZeroDivisionError" in lab.errors.value) == (happens is broken)
-
-
-@scenario
-async def test_a_failed_run_says_why_in_the_status_and_in_the_picture():
-    lab = TrainingLab(epochs=FakeEpochs(at=1, happens=broken), corpus="story", device="cpu")
-    assert lab._curves.hint.get_text() == "press Start: the curves grow here"
-    with pytest.raises(ZeroDivisionError):
-        await ran(lab)
-    for shown in (html.unescape(lab.status.value), lab._curves.hint.get_text().replace("\n", " ")):
-        assert "ZeroDivisionError: a student's <mistake> (line" in shown
-        assert 'of broken: raise ZeroDivisionError("a student\'s <mistake>"))' in shown
-    assert "<details>" in lab.errors.value
-    lab.epochs = FakeEpochs()
-    await ran(lab)
-    assert (lab._curves.hint.get_text(), lab.errors.value) == ("", "")
 
 
 @scenario
@@ -746,33 +722,12 @@ async def test_threads_hammering_the_lab_leave_one_owner_and_one_history():
     over.set()
     await hammering
     await turns()
-    run = await stopped(lab)
+    await asyncio.to_thread(lab.stop.click)
+    run = await lab.finished()
     assert set(lab.drawn_by) == {threading.get_ident()}
     assert [record.epoch for record in run.history] == list(range(1, fake.advanced + 1))
     assert (len(fake.calls), fake.closed, len(lab.runs)) == (1, 1, 1)
     assert run.settings["num_steps"] == fake.calls[0].train_iter.num_steps == 35
-
-
-@scenario
-async def test_many_updates_from_a_thread_wait_as_one():
-    lab = QuietLab(FakeEpochs())
-    drawn = len(lab.drawn_by)
-    thread = threading.Thread(target=lambda: [lab.update() for _ in range(100)])
-    thread.start()
-    thread.join()  # the loop is busy meanwhile, as with a long cell
-    assert len(lab.drawn_by) == drawn
-    await turns()
-    assert len(lab.drawn_by) == drawn + 1
-
-
-@scenario
-async def test_a_button_pressed_in_another_thread_reaches_the_loop():
-    lab = QuietLab(FakeEpochs(endless=True))
-    for button, wanted in ((lab.start, "training"), (lab.pause, "paused"), (lab.pause, "training"),
-                           (lab.stop, "stopped")):  # fmt: skip
-        await asyncio.to_thread(button.click)
-        await until(lambda wanted=wanted: lab.runs and lab.runs[0].state == wanted)
-    await lab.finished()
 
 
 @pytest.mark.parametrize("in_another_thread", [False, True])

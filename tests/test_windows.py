@@ -67,7 +67,8 @@ def test_the_test_judges_right_answers_with_the_state_as_in_training():
             return torch.nn.functional.one_hot(before.T.flatten(), 2), X[:, -1]
 
     torch.manual_seed(0)
-    carried, reset = (windows.right_answers(Echoes(), windows.Bits(1, 4, 50, carries), "cpu") for carries in (1, 0))
+    both = [windows.Bits(1, 4, 50, carries) for carries in (True, False)]
+    carried, reset = (windows.right_answers(Echoes(), bits, "cpu") for bits in both)
     assert carried[1:] == [128] * 49
     assert abs(sum(reset) / 50 - 112) < 4 * math.sqrt(32 / 50) / 2  # of 32 first answers half are right
 

@@ -54,12 +54,12 @@ def _on_cpu(args, kwargs):
     return torch.device(place).type == "cpu"
 
 
-def update(optimizer, loss, max_norm=1.0):
-    """One step of training: backward, clipping at `max_norm`, and the optimiser's step. Return the loss as a number."""
+def update(optimizer, loss):
+    """One step of training: backward, clipping at 1, and the optimiser's step. Return the loss as a number."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     optimizer.zero_grad()
     loss.backward()
-    nn.utils.clip_grad_norm_(weights, max_norm)
+    nn.utils.clip_grad_norm_(weights, max_norm=1)
     optimizer.step()
     return loss.item()
 

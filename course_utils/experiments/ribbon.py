@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from course_utils.checks import NoBatch, checked, whole, windows_fit
+from course_utils.checks import checked, whole, windows_fit
 from course_utils.experiments.measuring import seeded
 
 
@@ -112,14 +112,11 @@ def _check_part(what, part, num_tokens, shape):
 
 def _check_number(num_batches, cut, num_tokens, batch_size, num_steps):
     """Raise `NoBatch` if there is none and that is the sizes' fault, ValueError if it is the function's."""
-    needed, name, sizes = (batch_size + 1) * num_steps, _name(cut), f"{batch_size} rows and {num_steps} steps"
-    if not num_batches and num_tokens < needed:
-        raise NoBatch(
-            f"{name} finds no batch of {sizes} in {num_tokens} tokens: with an offset it may need {needed}; "
-            "choose fewer rows or fewer steps"
-        )
+    name, asked = _name(cut), {"num_tokens": num_tokens, "batch_size": batch_size, "num_steps": num_steps}
     if not num_batches:
-        raise ValueError(f"{name} yields nothing, though {num_tokens} tokens hold a batch of {sizes}; look at its loop")
+        windows_fit(asked, sampling="random")  # which needs the most, for its offset
+        words = f"{num_tokens} tokens hold a batch of {batch_size} rows and {num_steps} steps"
+        raise ValueError(f"{name} yields nothing, though {words}; look at its loop")
     if num_batches > num_tokens:
         raise ValueError(f"{name} yields more than {num_tokens} batches of {num_tokens} tokens; let its loop end")
 

@@ -30,16 +30,6 @@ ARMS = {
 }
 
 
-class Windows(SeqDataLoader):
-    """A loader whose sampling says nothing about the state: whether it goes on is a choice of its own."""
-
-    carries_state = None  # hides the property, which follows the sampling
-
-    def __init__(self, tokens, batch_size, num_steps, sampling="sequential", carries_state=True, held_out=()):
-        super().__init__(tokens, batch_size, num_steps, sampling, held_out)
-        self.carries_state = carries_state
-
-
 @checked(known_tokens, long_enough)
 @torch.no_grad()
 def perplexity_by_position(net, tokens, device, num_steps, rows=2000):
@@ -115,7 +105,7 @@ def train_arm(sampling, carries_state, tokens, held_out, vocab_size, seed=0, dev
     vocab = Vocab(map(str, range(1, vocab_size)))  # stand-ins: nobody reads the samples
     with seeded(seed):
         net = RNNModel(layer(vocab_size, num_hiddens), vocab_size)
-        windows = Windows(tokens, batch_size, num_steps, sampling, carries_state, held_out)
+        windows = SeqDataLoader(tokens, batch_size, num_steps, sampling, held_out, carries_state)
         records = list(epochs(net, windows, vocab, lr, num_epochs, device, prefix="1", every=every,
                               recipe=lambda net, lr, num_updates: optimizer(net.parameters(), lr)))  # fmt: skip
     by_position = perplexity_by_position(net, held_out, device, num_steps)

@@ -11,7 +11,8 @@ from torch import nn
 
 from course_utils.checks import checked, each, flag, gradients_on, known_tokens, whole
 from course_utils.experiments.measuring import seeded
-from course_utils.experiments.sampling import Windows, train_arm
+from course_utils.experiments.sampling import train_arm
+from course_utils.loaders import SeqDataLoader
 from course_utils.models import RNNModel
 from course_utils.training import detach, train_epoch
 
@@ -69,7 +70,7 @@ def train_echo(lag, num_steps, carries_state=True, frozen=False, updates=200, lr
     return Echo(lag, num_steps, carries_state, right / count, expected, error, count)
 
 
-class Bits(Windows):
+class Bits(SeqDataLoader):
     """`count` batches of windows of random bits; a label is the bit of `lag` steps ago, at first one before the row."""
 
     def __init__(self, lag, num_steps, count, carries_state):

@@ -4,7 +4,7 @@ Every function returns a `Picture`: a matplotlib figure outside pyplot, so that 
 """
 
 from course_utils.plots.cells import dependence_grids, dependence_maps, text_windows, token_grids
-from course_utils.plots.curves import RunCurves, TrainingCurves, training_curves
+from course_utils.plots.curves import RunCurves, TrainingCurves
 from course_utils.plots.explorer import ExplorerPicture
 from course_utils.plots.microscope import microscope_picture
 from course_utils.plots.network import unrolled_picture

@@ -53,11 +53,6 @@ def top(values):
     return next((limit for limit in (40.0, 120.0, 360.0) if 1.1 * highest <= limit), 1080.0)
 
 
-def training_curves(history, baselines, title=""):
-    """Return a `Picture` of a finished training: the plain-function twin of the live plot."""
-    return TrainingCurves(baselines, history[-1].epoch if history else 1).draw(history, title)
-
-
 class RunCurves(TrainingCurves):
     """The curves of one training run over those of earlier runs in grey, each of these labelled at its end."""
 

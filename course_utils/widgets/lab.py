@@ -34,6 +34,8 @@ class Lab(ipywidgets.VBox):
 
     Attributes:
         columns: how many controls stand in each column, side by side; without it each control has a line of its own.
+        record: in most labs, what the picture shows; `plots.<the lab's subject>_picture(lab.record)` draws it without
+            the lab.
         refusals: types of errors that are no fault of anybody's code, such as sizes that do not fit: once there is a
             picture, it stays, and the error's one sentence is shown above it.
     """

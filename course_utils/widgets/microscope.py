@@ -12,9 +12,8 @@ MOST = 8, 10  # sentences and steps: more letters could not be read
 class TensorMicroscope(Lab):
     """Choose a layout and one output; below, the inputs that it depends on and the layer's input, also in memory.
 
-    Each picture comes from one call of the reader's function and from autograd. What it shows is kept as `record`, an
-    `experiments.microscope.Focus`; `plots.microscope_picture(record)` draws it without the lab. Controls: `way` (a
-    widget's own `layout` is its place on the page), `b`, `t`.
+    Each picture comes from one call of the reader's function and from autograd, kept as `record`, an
+    `experiments.microscope.Focus`. Controls: `way` (a widget's own `layout` is its place on the page), `b`, `t`.
 
     Args:
         read, X, vocab: as for `experiments.microscope.focus`; X (B, T) has at most 8 sentences of 10 steps, else a

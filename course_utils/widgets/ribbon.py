@@ -3,17 +3,16 @@
 import threading
 
 from course_utils import plots
-from course_utils.checks import checked, functions
-from course_utils.experiments.ribbon import NoBatch, corpus_ribbon
+from course_utils.checks import NoBatch, checked, functions
+from course_utils.experiments.ribbon import corpus_ribbon
 from course_utils.widgets.lab import Lab, Latest, choice, int_slider
 
 
 class CorpusRibbon(Lab):
     """Sliders over the way a text is cut; below them the text as a ribbon, and one batch as the model gets it.
 
-    Each picture comes from a run of the reader's own function. What it shows is kept as `record`, an
-    `experiments.ribbon.Ribbon` from `corpus_ribbon`; `plots.ribbon_picture(record, characters)` draws it without the
-    lab. The batch slider always ends at the last batch; where an epoch gets shorter, it moves there.
+    Each picture comes from a run of the reader's own function, kept as `record`, an `experiments.ribbon.Ribbon`, which
+    `plots.ribbon_picture(record, characters)` draws without the lab. The batch slider always ends at the last batch.
 
     Args:
         cuts: name -> cutting function, called as `cut(positions, batch_size, num_steps)`.

@@ -12,8 +12,7 @@ from course_utils.widgets.lab import Lab, Latest, choice, int_slider
 class ShapeExplorer(Lab):
     """Sliders over a layer's sizes; below them the layer unrolled, its tensors to scale and the shapes torch returned.
 
-    Each picture comes from a real run of the model. The last run is kept as `record`, an
-    `experiments.shapes.LayerShapes`; `plots.shape_picture(record)` draws it without the lab.
+    Each picture comes from a real run of the model, kept as `record`, an `experiments.shapes.LayerShapes`.
 
     Args:
         model: a class called as `model(rnn_layer, vocab_size)`, with `forward(X, state)` and `begin_state`.

@@ -12,8 +12,7 @@ from course_utils.widgets.lab import WIDE, Lab, Latest, choice, int_slider
 class GradientTelescope(Lab):
     """Sliders over a recurrent layer's weights; below them how much of the gradient is left, step by step back in time.
 
-    Each picture comes from a fresh layer and one backward pass. What it shows is kept as `record`, an
-    `experiments.telescope.Sight`; `plots.telescope_picture(record)` draws it without the lab.
+    Each picture comes from a fresh layer and one backward pass, kept as `record`, an `experiments.telescope.Sight`.
 
     Args:
         build: the reader's own function that builds a layer, called as `build(cell, input_size, num_hiddens)`.
