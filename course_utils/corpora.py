@@ -4,6 +4,7 @@ The story is part of the package, so that everything works offline. The Time Mac
 address the book's own code uses, checked against its hashes and kept in the user's cache directory.
 """
 
+import collections
 import contextlib
 import functools
 import hashlib
@@ -30,13 +31,24 @@ BOOK_SHA256 = "8424dbd9532ac81f7e5f0b6add90e6952baea29158309d7d1bf3884f4e12c516"
 BOOK_SIZE_LIMIT = 1_000_000  # bytes; the real file has about 180,000
 STORY_PATH = Path(__file__).parent / "data" / "story.txt"
 CLUES = {  # encoding, in the order tried -> signs that make up 3 % of a text and more if it is the right one, else none
-    "utf_16_le": "[ \n。，、]", "utf_16_be": "[ \n。，、]", "utf_8": "(?s:.)", "cp932": "[ぁ-ん]", "euc_jp": "[ぁ-ん]",
+    "utf_32_le": "(?s:.)", "utf_32_be": "(?s:.)", "utf_16_le": "[ \n。，、]", "utf_16_be": "[ \n。，、]",
+    "utf_8": "(?s:.)", "cp932": "[ぁ-ん]", "euc_jp": "[ぁ-ん]",
 }  # fmt: skip
 NAMES = {
-    "utf_16_le": "UTF-16", "utf_16_be": "UTF-16", "cp932": "Shift JIS", "euc_jp": "EUC-JP",
-    "gb18030": "GB18030", "big5": "Big5", "cp949": "EUC-KR", "koi8_r": "KOI8-R", "cp1250": "Windows-1250",
-    "cp1251": "Windows-1251", "cp1252": "Windows-1252", "cp1253": "Windows-1253",
+    "utf_16_le": "UTF-16", "utf_16_be": "UTF-16", "utf_32_le": "UTF-32", "utf_32_be": "UTF-32",
+    "gb18030": "GB18030", "big5": "Big5", "cp949": "EUC-KR", "cp932": "Shift JIS", "euc_jp": "EUC-JP",
+    "koi8_r": "KOI8-R", "koi8_u": "KOI8-U", "mac_roman": "Mac Roman", "mac_cyrillic": "Mac Cyrillic",
+    **{f"cp125{number}": f"Windows-125{number}" for number in range(8)},
+    **{f"iso8859_{number}": f"ISO 8859-{number}" for number in (2, 5, 6, 7, 8, 15)},
+    **{f"cp{number}": f"DOS {number}" for number in (850, 852, 866)},
 }  # fmt: skip
+LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "iso8859_2", "iso8859_15", "mac_roman", "cp850", "cp852")
+LETTERS = (  # beyond ASCII, of one language or of its kin
+    "àáâãçéêíóôõúü", "àáèéíïòóúüçñ", "àèéìíîòóùú", "àâæçèéêëîïôœùûüÿ", "äöüß", "åäöéæø", "áéíóúýðþæö", "ëéïöüèê",
+    "ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "áéíóöőúüű", "ăâîşţșț", "čćđšž", "çğıöşüâîûİ",
+    "ąčęėįšųūž", "āčēģīķļņšūž", "äõöüšž",
+)  # fmt: skip
+MARKS = set("“”„‘’‚–—…«»‹›¿¡°§€·ªº\xa0")
 GUTENBERG = (  # all up to the text itself and all after it, with the markers of its newer and its older files
     r"\A.*(\*\*\* ?START OF TH(E|IS) PROJECT GUTENBERG E[^*]*\*\*\*|\*END\*? ?THE SMALL PRINT)[^\n]*\n",
     r"\n[* ]*END OF (THE |THIS )?PROJECT GUTENBERG.*\Z",
@@ -210,7 +222,7 @@ def read(path):
     if re.search(r"[\0-\x08\x0e-\x19\x7f]", text):
         raise ValueError(f"{path} is a binary file, or in an encoding that is not recognised; save it as UTF-8 text")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    remarks = [f"read as {NAMES[encoding]}"] if encoding in NAMES else []
+    remarks = [f"read as {NAMES[encoding]}; if that is wrong, save it as UTF-8"] if encoding in NAMES else []
     whole = text
     for part in GUTENBERG:
         text = re.sub(part, "", text, count=1, flags=re.DOTALL | re.IGNORECASE)
@@ -232,7 +244,21 @@ def _decoded(path, data):
     damaged, others = text.count("\ufffd"), len(re.findall("[\x80-\ufffc\U00010000-\U0010ffff]", text))
     if damaged < 0.1 * others:
         raise ValueError(f"{path} is UTF-8 text in which characters are damaged ({damaged}); save it anew as UTF-8")
-    guess = charset_normalizer.from_bytes(data, chunk_size=4_096, threshold=0.4, cp_isolation=list(NAMES)).best()
+    guess = charset_normalizer.from_bytes(data, threshold=0.4, cp_isolation=list(NAMES)).best()
     if guess is None:
         return "\0", ""
-    return str(guess), "cp1252" if "cp1252" in guess.could_be_from_charset else guess.encoding  # often several agree
+    encoding = _of_latin_letters(data) if guess.encoding in LATIN else guess.encoding
+    return data.decode(encoding), encoding
+
+
+def _of_latin_letters(data):
+    """Return the encoding, of equal ones the more usual, in which most signs are letters of one language, or marks."""
+    counts = collections.Counter(data.translate(None, bytes(range(128))))  # each byte is a sign
+    known = {}
+    for encoding in LATIN:
+        with contextlib.suppress(UnicodeDecodeError):
+            signs = {bytes([byte]).decode(encoding): count for byte, count in counts.items()}
+            alphabets = (MARKS.union(letters, letters.upper()) for letters in LETTERS)
+            fitting = max(sum(signs[sign] for sign in letters & signs.keys()) for letters in alphabets)
+            known[encoding] = fitting, sum(count for sign, count in signs.items() if not sign.isupper())  # rare
+    return max(known, key=known.get)

@@ -351,6 +351,10 @@ OWN = {
     "zh": "床前明月光，疑是地上霜。举头望明月，低头思故乡。白日依山尽，黄河入海流。欲穷千里目，更上一层楼。\n",
     "zh_TW": "舉頭望明月，低頭思故鄉。白日依山盡，黃河入海流。欲窮千里目，更上一層樓。夜來風雨聲，獨釣寒江雪。\n",
     "ja": "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。ニャーニャー泣いていた。\n",
+    "el": "Ο γέρος ψαράς κοίταζε τη θάλασσα κάθε πρωί, ώσπου ένα καράβι φάνηκε μακριά στον ορίζοντα.\n",
+    "he": "הדייג הזקן יצא בכל בוקר אל האגם, ואיש לא ידע מה יביא יום המחר אל הכפר הקטן שלו.\n",
+    "ar": "كان الصياد العجوز يخرج كل صباح إلى البحيرة ولم يعرف أحد ماذا سيحمل الغد إلى القرية الصغيرة.\n",
+    "ko": "늙은 어부는 아침마다 호수로 나갔고, 마을 사람들은 내일 무슨 일이 생길지 아무도 몰랐다.\n",
     "ru": "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему.\n",
 }
 ENCODINGS = [
@@ -358,6 +362,9 @@ ENCODINGS = [
     *[("zh", "gb18030", "GB18030"), ("zh", "gbk", "GB18030"), ("zh_TW", "big5", "Big5")],
     *[("ja", "shift_jis", "Shift JIS"), ("ja", "euc_jp", "EUC-JP")],
     *[(language, encoding, "UTF-16") for language in OWN for encoding in ("utf-16", "utf_16_le", "utf_16_be")],
+    *[(language, encoding, "UTF-32") for language in OWN for encoding in ("utf-32", "utf_32_be")],
+    *[("el", "cp1253", "Windows-1253"), ("he", "cp1255", "Windows-1255"), ("ar", "cp1256", "Windows-1256")],
+    *[("ru", "cp866", "DOS 866"), ("ru", "iso8859_5", "ISO 8859-5"), ("ko", "euc_kr", "EUC-KR")],
 ]
 
 
@@ -368,7 +375,26 @@ def test_an_encoding_is_recognised_and_named(language, encoding, name, times, tm
     path.write_bytes(text.encode(encoding))
     assert corpora.find(path).text == text
     load_data_time_machine(2, 3, corpus=path)
-    assert f"Text: own.txt (read as {name}). " in unwrapped(capsys.readouterr().out)
+    assert f"Text: own.txt (read as {name}; if that is wrong, save it as UTF-8). " in unwrapped(capsys.readouterr().out)
+
+
+LATIN = {  # a text whose letters are those of one language, and the encodings it is kept in
+    "O avô não achou os óculos; às três, o pão já tinha acabado. “Está bem”, disse ele.\n": "cp1252 mac_roman",
+    "Perché la città è così lontana? Più giù c’è già il mare — disse lei.\n": "cp1252 mac_roman",
+    "Łódź śpi, księżyc świeci, a źrebię pije wodę; mąż wróci później.\n": "cp1250 iso8859_2 cp852",
+    "Őszi fény ült a hűvös tó fölött; később elindult az öreg révész.\n": "cp1250 iso8859_2",
+    "Güneş doğdu, küçük kız ağaçların altında çay içti; şarkı söylüyordu.\n": "cp1254",
+    "Žvejys kiekvieną rytą eidavo prie ežero, į šaltį; jį lydėjo šuo ir trys žąsys.\n": "cp1257",
+    "The café was closed, and “nobody” knew why … she said — twice.\n": "cp1252 mac_roman",
+    "Äiti lähti järvelle, ja hän jäi kotiin; sää oli hyvä.\n": "cp1252 mac_roman",
+}
+
+
+@pytest.mark.parametrize("times", [3, 400])
+@pytest.mark.parametrize(("text", "encoding"), [(text, one) for text in LATIN for one in LATIN[text].split()])
+def test_of_the_encodings_of_latin_letters_the_one_counts_that_makes_one_language(text, encoding, times, tmp_path):
+    (tmp_path / "own.txt").write_bytes((text * times).encode(encoding))
+    assert corpora.find(tmp_path / "own.txt").text == text * times
 
 
 @pytest.mark.parametrize("language", OWN)
