@@ -26,7 +26,19 @@ import torch
 from torch import nn
 
 import course_utils
-from course_utils import RNNModel, SeqDataLoader, Vocab, loaders, predict, prediction, text, train, training, try_gpu
+from course_utils import (
+    RNNModel,
+    SeqDataLoader,
+    Vocab,
+    loaders,
+    predict,
+    prediction,
+    sweep,
+    text,
+    train,
+    training,
+    try_gpu,
+)
 from course_utils.experiments import adaptation, layouts, losses, measuring, memory, sampling, stored, telescope
 from course_utils.experiments.microscope import focus
 from course_utils.experiments.ribbon import corpus_ribbon
@@ -189,6 +201,11 @@ CALLS = {  # name -> (weight: how often it is drawn, function, its arguments; a 
         "net": net, "tokens": ROW[:40], "elsewhere": OTHER, "rates": (0.1,), "num_steps": 5}),
     "repeats_every": (20, repeats_every, {"text": "aaaa"}),
     "stored.read": (20, stored.read, {"name": "sampling_time_machine", "record": lambda: sampling.ArmRun}),
+    "Configuration": (20, sweep.Configuration, {
+        **CUT, "num_hiddens": 4, "num_layers": 1, "cell": "GRU", "sampling": "random", "recipe": "book", "lr": 0.1,
+        "num_epochs": 1, "seed": 0, "max_tokens": -1, "corpus": "story", "tokens": "words", "seconds": 2.5}),
+    "grid": (20, sweep.grid, {
+        "num_hiddens": [4, 8], "cell": ("RNN", "GRU"), "seed": range(2), "lr": 1, "corpus": "story"}),
     "Guess": (5, Guess, {"key": "q", "question": "How many?", "options": lambda: ["one", "two"], "unit": "steps"}),
     "FunctionLab": (1, FunctionLab, {"function": lambda: picture, "num_steps": lambda: int_slider("T", 5, 1, 9)}),
     "TensorMicroscope": (1, TensorMicroscope, {
