@@ -216,7 +216,7 @@ def test_another_text_or_model_is_another_run(store, tmp_path):
 def test_a_worker_with_another_text_does_not_compute(store, monkeypatch):
     here = sweep.text_of
     executor = AtOnce()
-    monkeypatch.setattr(sweep, "text_of", lambda configuration: here(configuration) + "!" * len(executor.submitted))
+    monkeypatch.setattr(sweep, "text_of", lambda corpus: here(corpus) + "!" * len(executor.submitted))
     (result,) = sweep.sweep([SMALL], store, executor)
     assert result.error == "ValueError: story is another text on this worker; give it the same file"
     assert [again for *_, again in rows(store)] == [1]
@@ -334,6 +334,19 @@ class Stopping(AtOnce):
         if len(self.submitted) == 2:
             raise KeyboardInterrupt
         return super().submit(*arguments)
+
+
+def test_an_interrupt_right_after_a_row_was_written_does_not_hide_it(store, monkeypatch):
+    written, keep = [], sweep.keep
+
+    def interrupted(*arguments):
+        keep(*arguments)
+        written.append(arguments)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "keep", interrupted)
+    assert len(sweep.sweep(grid(**TINY, seed=range(4)), store, AtOnce())) == len(rows(store)) == 2
 
 
 class Endless:
