@@ -14,12 +14,12 @@ from statistics import median
 
 import torch
 
-from benchmarks import calls, labs, notebooks, quality, recipe, scaling, speed
+from benchmarks import calls, labs, notebooks, quality, recipe, scaling, speed, sweep
 from course_utils import try_gpu
 from course_utils.devices import describe
 
 FOLDER = Path(__file__).parent
-FIGURES = {"speed": speed, "calls": calls, "labs": labs, "recipe": recipe, "quality": quality}
+FIGURES = {"speed": speed, "calls": calls, "labs": labs, "recipe": recipe, "quality": quality, "sweep": sweep}
 TABLES = {"notebooks": notebooks, "scaling": scaling}
 
 

@@ -96,7 +96,7 @@ Configuration.__init__ = checked(
 
 
 def grid(**values):
-    """Return a list of `Configuration`: each value of a list with each of the others, those of the last name in turn.
+    """Return a list of `Configuration`: each value of a list with each of the others; the last name's change fastest.
 
     `grid(num_hiddens=[16, 64], cell=["RNN", "GRU"], num_epochs=20)` has four: a value alone is the same for all.
     """
@@ -132,7 +132,7 @@ def run(configuration, model=RNNModel):
 def follow(configuration, model):
     """Yield the `Result` so far: of the new model, and after each look."""
     c, curve, spent = configuration, (), 0.0
-    train_iter, vocab = load(c.batch_size, c.num_steps, c.sampling, c.max_tokens, c.corpus, c.tokens, text_of(c))
+    train_iter, vocab = load(c.batch_size, c.num_steps, c.sampling, c.max_tokens, c.corpus, c.tokens, text_of(c.corpus))
     num_epochs = c.num_epochs if c.seconds is None else epochs_in(c, model, train_iter, vocab)
     net = build(c, model, vocab)
     parameters = sum(weight.numel() for weight in net.parameters() if weight.requires_grad)
@@ -190,9 +190,9 @@ def epochs_in(configuration, model, train_iter, vocab):
     return math.ceil(configuration.seconds / min(taken))
 
 
-def text_of(configuration):
-    """The fingerprint of a configuration's text: another text is another run, whatever its name."""
-    return hashlib.sha256(corpora.find(configuration.corpus).path.read_bytes()).hexdigest()
+def text_of(corpus):
+    """The fingerprint of a text: another text is another run, whatever its name."""
+    return hashlib.sha256(corpora.find(corpus).path.read_bytes()).hexdigest()
 
 
 def one_line(error):
@@ -215,6 +215,7 @@ def source_of(model):
 
 
 def code_of(part):
+    """Return a class's or a function's source, and the numbers and texts that it finds outside itself."""
     members = vars(part) if inspect.isclass(part) else {part.__name__: part}
     functions = {name: inspect.unwrap(each) for name, each in members.items() if inspect.isfunction(each)}
     used = [inspect.getclosurevars(function) for function in functions.values()]
@@ -283,7 +284,7 @@ def sweep(grid, store, executor=None, model=RNNModel):
         grid: a list of `Configuration`, see `grid`.
         store: an SQLite file on a disk of this machine (its log needs shared memory), made if there is none.
         executor: None for this machine's cores, or anything with `submit` as in concurrent.futures. A cluster is the
-            same call with `Client(...).get_executor()` of Dask (`pip install distributed`), where the client is
+            same call with `Client(...).get_executor()` of Dask (the extra `cluster`), where the client is
             `Client(SSHCluster(["host", "host"]))`, `Client(dask_jobqueue.SLURMCluster(cores=1, memory="2GB"))` or
             `Client(dask_kubernetes.operator.KubeCluster(image=...))`; each worker needs the course and the text.
         model: called with (layer, vocab_size); it may be a class of a cell. Functions that it calls are not in the key.
@@ -291,7 +292,7 @@ def sweep(grid, store, executor=None, model=RNNModel):
     Raises:
         ValueError, OSError: an argument is out of range, a text is missing, or the store is another program's file.
     """
-    texts = {each.corpus: text_of(each) for each in {each.corpus: each for each in grid}.values()}
+    texts = {corpus: text_of(corpus) for corpus in {each.corpus for each in grid}}
     same = source_of(model), torch.__version__, version("rnn-course")
     keys = [key_of(each, texts[each.corpus], *same) for each in grid]
     wanted = dict(zip(keys, grid, strict=True))
@@ -306,6 +307,7 @@ def sweep(grid, store, executor=None, model=RNNModel):
                     known[key] = result
                     bar.update()
         except KeyboardInterrupt:
+            known |= stored(database, wanted)  # the interrupt may have come right after a row was written
             print(f"Stopped: {len(known)} of {len(wanted)} runs are in {store}; the same call goes on with the others.")
     return [known[key] for key in keys if key in known]
 
@@ -317,14 +319,14 @@ def finished(todo, executor):
     """
     waiting, running, suspects, done = deque(todo), {}, set(), queue.SimpleQueue()
     workers = min(available_cores(), len(todo))
-    width = math.inf if executor else 2 * workers  # so that none waits, and few runs are suspects
+    width = 2 * workers if executor is None else math.inf  # so that none waits, and few runs are suspects
     try:
         while waiting or running:
             while waiting and len(running) < (1 if suspects else width) and done.empty():
                 future = submit(executor, workers, todo[waiting[0]])
                 running[future] = waiting.popleft()
                 future.add_done_callback(done.put)
-            future = next_of(done)
+            future = done.get()
             key = running.pop(future)
             error = CancelledError("it was cancelled") if future.cancelled() else future.exception()
             if isinstance(error, BrokenExecutor) and executor is None and key not in suspects:
@@ -345,15 +347,15 @@ def submit(executor, workers, arguments):
     """Hand a run to the executor; the default one is made anew when a worker's death has broken it."""
     while True:
         try:
-            return (executor or local_executor(workers)).submit(task, *arguments)
+            return (local_executor(workers) if executor is None else executor).submit(task, *arguments)
         except BrokenExecutor:
-            if executor:
+            if executor is not None:
                 raise
 
 
 def task(configuration, model, text):
     """What a worker does."""
-    if text_of(configuration) != text:
+    if text_of(configuration.corpus) != text:
         raise ValueError(f"{configuration.corpus} is another text on this worker; give it the same file")
     return run(configuration, model)
 
@@ -366,9 +368,3 @@ def local_executor(workers):
 def ignore_interrupts():
     """An interrupt reaches all processes of a terminal or a kernel; the parent alone decides what it means."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def next_of(done):
-    while True:  # Windows hears an interrupt between two calls only
-        with contextlib.suppress(queue.Empty):
-            return done.get(timeout=1)

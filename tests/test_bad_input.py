@@ -38,6 +38,7 @@ from course_utils import (
     predict,
     prediction,
     saved_runs,
+    sweep,
     text,
     train,
     training,
@@ -227,6 +228,11 @@ CALLS = {  # name -> (weight: how often it is drawn, function, its arguments; a 
         "net": net, "tokens": ROW[:40], "elsewhere": OTHER, "rates": (0.1,), "num_steps": 5}),
     "repeats_every": (20, repeats_every, {"text": "aaaa"}),
     "stored.read": (20, stored.read, {"name": "sampling_time_machine", "record": lambda: sampling.ArmRun}),
+    "Configuration": (20, sweep.Configuration, {
+        **CUT, "num_hiddens": 4, "num_layers": 1, "cell": "GRU", "sampling": "random", "recipe": "book", "lr": 0.1,
+        "num_epochs": 1, "seed": 0, "max_tokens": -1, "corpus": "story", "tokens": "words", "seconds": 2.5}),
+    "grid": (20, sweep.grid, {
+        "num_hiddens": [4, 8], "cell": ("RNN", "GRU"), "seed": range(2), "lr": 1, "corpus": "story"}),
     "Guess": (5, Guess, {"key": "q", "question": "How many?", "options": lambda: ["one", "two"], "unit": "steps"}),
     "FunctionLab": (1, FunctionLab, {"function": lambda: picture, "num_steps": lambda: int_slider("T", 5, 1, 9)}),
     "TensorMicroscope": (1, TensorMicroscope, {
