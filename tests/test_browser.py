@@ -261,9 +261,11 @@ def drive(lab, keys=ARROWS):
     until_changed(lab, shown)
     for number in range(1, handles(lab).count()):
         move_by_keyboard(handles(lab).nth(number), keys)
-    for name in ("step", "run 20", "reset"):
+    for name in ("step", "run 20", "reset", "Train this live"):
         if button(lab, name).count():
             button(lab, name).click()
+    if button(lab, "Stop").count():  # the live run has begun, and draws
+        until_changed(lab, fingerprint(lab))
     expect(lab).not_to_contain_text("Traceback")
 
 
