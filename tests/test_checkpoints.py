@@ -300,24 +300,19 @@ def test_a_recipe_that_was_edited_under_its_name_is_refused(path, edited, words)
     assert (weights(net), history) == (before, [])
 
 
-def foreign(path, kind):
-    """Write something else than a run."""
-    if kind == "truncated":
-        run(model(), path, 1)
-    contents = {
-        "truncated": lambda: path.read_bytes()[:-5],
-        "empty": lambda: b"",
-        "text": lambda: b"My diary.\n" * 100,
-        "pickle": lambda: b"\x80\x02}q\x00.",
-        "other tensors": lambda: safetensors.torch.save({"a": torch.ones(2)}, {"format": "pt"}),
-        "broken details": lambda: safetensors.torch.save({"a": torch.ones(2)}, {saved_runs.ENTRY: '{"model": '}),
-    }
-    path.write_bytes(contents[kind]())
+FOREIGN = {  # what a file may hold that is no run
+    "truncated": lambda path: run(model(), path, 1) and path.read_bytes()[:-5],
+    "empty": lambda path: b"",
+    "text": lambda path: b"My diary.\n" * 100,
+    "pickle": lambda path: b"\x80\x02}q\x00.",
+    "other tensors": lambda path: safetensors.torch.save({"a": torch.ones(2)}, {"format": "pt"}),
+    "broken details": lambda path: safetensors.torch.save({"a": torch.ones(2)}, {saved_runs.ENTRY: '{"model": '}),
+}
 
 
-@pytest.mark.parametrize("kind", ["truncated", "empty", "text", "pickle", "other tensors", "broken details"])
+@pytest.mark.parametrize("kind", FOREIGN)
 def test_a_file_that_is_no_run_is_refused_and_left_alone(path, kind):
-    foreign(path, kind)
+    path.write_bytes(FOREIGN[kind](path))
     net, data = model(), path.read_bytes()
     before = weights(net)
     for use in (lambda: run(net, path), lambda: load_run(path, net=net)):

@@ -92,10 +92,6 @@ def hang(handler, stop):
     stop.wait(60)
 
 
-def reset(handler, stop):
-    """Close the connection without a word."""
-
-
 def redirect(to):
     def answer(handler, stop):
         handler.send_response(302)
@@ -103,10 +99,6 @@ def redirect(to):
         handler.end_headers()
 
     return answer
-
-
-def garbage(handler, stop):
-    handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
 
 
 def unwrapped(printed):
@@ -143,8 +135,8 @@ def test_a_download_is_checked_kept_and_not_repeated(cache, serve, book_is_small
     pytest.param(reply(BOOK, status=500), "HTTP Error 500", id="500"),
     pytest.param(drip, "no answer within 0.5 seconds", id="slow drip"),
     pytest.param(hang, "no answer within 0.5 seconds|timed out", id="hanging"),
-    pytest.param(reset, "closed connection|[Rr]eset", id="closed at once"),
-    pytest.param(garbage, r"SSH-2\.0", id="no HTTP"),
+    pytest.param(lambda handler, stop: None, "closed connection|[Rr]eset", id="closed at once"),
+    pytest.param(lambda handler, stop: handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n"), r"SSH-2\.0", id="no HTTP"),
     pytest.param(None, "refused", id="no server"),
     *(pytest.param(redirect(to), r"\S", id=to) for to in ("http://[", "http://a:b/", "//\t", "ftp:x", "file:///etc/passwd")),
     pytest.param(redirect("/"), "infinite loop", id="redirects to itself"),
@@ -240,27 +232,19 @@ def test_many_at_once_agree(cache, serve, book_is_small):
     assert files_in(cache) == [cache]
 
 
-def block_directory(cache, monkeypatch):
-    cache.parent.parent.mkdir()
-    cache.parent.write_text("a file where the cache directory should be")
+FORBIDDEN, FULL = PermissionError(13, "Permission denied"), OSError(28, "No space left on device")
+SPOILED = {
+    "a file for a directory": lambda cache, _: (cache.parents[1].mkdir(), cache.parent.write_text("a file")),
+    "a directory, which counts as absent": lambda cache, _: cache.mkdir(parents=True),
+    "a full disk": lambda _, patch: patch.setattr(corpora.os, "replace", mock.Mock(side_effect=FULL)),
+    "no right to write": lambda _, patch: patch.setattr(corpora.Path, "mkdir", mock.Mock(side_effect=FORBIDDEN)),
+}
 
 
-def block_file(cache, monkeypatch):
-    cache.mkdir(parents=True)  # it cannot be read either, and counts as absent
-
-
-def fill_disk(cache, monkeypatch):
-    monkeypatch.setattr(corpora.os, "replace", mock.Mock(side_effect=OSError(28, "No space left on device")))
-
-
-def forbid_directory(cache, monkeypatch):
-    monkeypatch.setattr(corpora.Path, "mkdir", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
-
-
-@pytest.mark.parametrize("spoil", [block_directory, block_file, fill_disk, forbid_directory])
-def test_a_cache_that_cannot_be_written_leaves_the_story(spoil, cache, serve, book_is_small, monkeypatch, capsys):
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_cache_that_cannot_be_written_leaves_the_story(name, cache, serve, book_is_small, monkeypatch, capsys):
     serve(reply(BOOK))
-    spoil(cache, monkeypatch)
+    SPOILED[name](cache, monkeypatch)
     before = files_in(cache)
     assert corpora.find("auto").path == STORY
     load_data_time_machine(2, 3)

@@ -21,7 +21,7 @@ from course_utils.training import Epoch, evaluate, train_epoch
 @pytest.fixture(scope="module")
 def short_windows():
     """Every arm trained once on the story, in windows of 5: arm -> `ArmRun`."""
-    options = {"num_steps": 5, "batch_size": 224, "layer": nn.GRU, "num_hiddens": 64, "num_epochs": 4, "lr": 0.02}
+    options = {"num_steps": 5, "batch_size": 224, "layer": nn.GRU, "num_hiddens": 64, "num_epochs": 2, "lr": 0.02}
     return {name: sampling.train_arm(*arm, *story(), **options) for name, arm in ARMS.items()}
 
 

@@ -40,10 +40,6 @@ def made_up(*sources):
     return new_notebook(cells=[new_markdown_cell("# Made up"), *cells], metadata={"vscode": {}})
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, timeout=120)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with notebooks that went through the tool, and what it printed."""
@@ -52,7 +48,8 @@ def folder(tmp_path_factory):
     nbformat.write(made_up("print('fine')", "1 / 0"), folder / "bad.ipynb")
     click = "import ipywidgets\nbutton = ipywidgets.Button()\nbutton.on_click(lambda button: 1 / 0)\nbutton.click()"
     nbformat.write(made_up(click), folder / "callback.ipynb")
-    ran = run(*sorted(folder.glob("*.ipynb")))
+    command = [sys.executable, TOOL, *sorted(folder.glob("*.ipynb"))]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
     (folder / "printed.txt").write_text(f"{ran.returncode}\n{ran.stdout}\n{ran.stderr}", encoding="utf-8")
     return folder
 
@@ -119,23 +116,23 @@ def test_promised_errors_and_warnings_are_stored_without_machine_paths(stored):
     assert "<cell>:1: UserWarning: careful" in warning.text
 
 
-def test_clean_only_removes_widget_state_and_timings_and_says_so_once(tmp_path):
+def test_clean_only_removes_widget_state_and_timings_and_says_so_once(tmp_path, capsys):
     cell = new_code_cell("1", execution_count=7, metadata={"tags": ["a"], "execution": {"x": "2026"}, "scrolled": True})
     path = tmp_path / "a.ipynb"
     nbformat.write(new_notebook(cells=[cell], metadata={"widgets": {"application/x": {"state": {}}}}), path)
-    first, second = run("--clean-only", path), run("--clean-only", path)
-    assert (first.returncode, second.returncode, second.stdout) == (1, 0, "")
-    assert "cleaned" in first.stdout
+    assert store_notebooks.main(["--clean-only", str(path)]) == 1
+    assert "cleaned" in capsys.readouterr().out
+    assert store_notebooks.main(["--clean-only", str(path)]) == 0
+    assert capsys.readouterr().out == ""
     kept = nbformat.read(path, as_version=4)
     assert "widgets" not in kept.metadata
     assert kept.cells == [nbformat.from_dict({**cell, "metadata": {"tags": ["a"]}})]
 
 
-def test_a_missing_file_is_named(tmp_path):
-    ran = run(tmp_path / "gone.ipynb")
-    assert ran.returncode == 2
-    assert "no such file" in ran.stderr
-    assert "Traceback" not in ran.stderr
+def test_a_missing_file_is_named(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        store_notebooks.main([str(tmp_path / "gone.ipynb")])
+    assert "no such file" in capsys.readouterr().err
 
 
 def test_clean_leaves_its_argument_alone_and_is_done_after_one_time():
