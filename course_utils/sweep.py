@@ -283,10 +283,12 @@ def sweep(grid, store, executor=None, model=RNNModel):
     Args:
         grid: a list of `Configuration`, see `grid`.
         store: an SQLite file on a disk of this machine (its log needs shared memory), made if there is none.
-        executor: None for this machine's cores, or anything with `submit` as in concurrent.futures. A cluster is the
-            same call with `Client(...).get_executor()` of Dask (the extra `cluster`), where the client is
-            `Client(SSHCluster(["host", "host"]))`, `Client(dask_jobqueue.SLURMCluster(cores=1, memory="2GB"))` or
-            `Client(dask_kubernetes.operator.KubeCluster(image=...))`; each worker needs the course and the text.
+        executor: None for this machine's cores, or anything with `submit` as in concurrent.futures. For a cluster it is
+            `Client(cluster).get_executor()` of Dask (the extra `cluster`), where `cluster` is
+            `SSHCluster(["scheduler", "host"], worker_options={"nthreads": 1})`,
+            `dask_jobqueue.SLURMCluster(cores=1, memory="2GB", n_workers=40)` or
+            `dask_kubernetes.operator.KubeCluster(name="sweep", image="...", n_workers=40)`. Each worker needs the
+            course and the text, and one thread: a process has one run at a time.
         model: called with (layer, vocab_size); it may be a class of a cell. Functions that it calls are not in the key.
 
     Raises:
