@@ -110,8 +110,9 @@ def test_an_unknown_field_is_told_the_known_ones():
 
 def test_the_same_numbers_are_the_same_configuration():
     given = Configuration(num_hiddens=np.int64(8), lr=1, corpus=STORY, seconds=torch.tensor(2.0))
-    assert given == Configuration(num_hiddens=8, lr=1.0, corpus=str(STORY), seconds=2.0)
-    assert json.loads(json.dumps(asdict(given))) == asdict(given)
+    plain = Configuration(num_hiddens=8, lr=1.0, corpus=str(STORY), seconds=2.0)
+    assert given == plain
+    assert json.dumps(asdict(given)) == json.dumps(asdict(plain))
 
 
 # One run
@@ -206,7 +207,7 @@ def test_another_text_or_model_is_another_run(store, tmp_path):
     sweep.sweep(chosen, store, executor, model=Another)
     sweep.sweep(chosen, store, executor, model=Another)
     assert len(executor.submitted) == len(rows(store)) == 3
-    assert before[0].curve != after[0].curve
+    assert numbers(before[0]).curve != numbers(after[0]).curve
     text.unlink()
     with pytest.raises(FileNotFoundError, match=r"text\.txt"):
         sweep.sweep([*grid(**TINY), *chosen], store, executor)
@@ -368,6 +369,53 @@ def test_stop_cancels_what_is_not_finished(store):
     assert [each.cancelled() for each in executor.futures] == [True, True]
 
 
+def test_stop_ends_the_workers_of_this_machine(store, monkeypatch):
+    executor, ended = Endless(), []
+    executor.shutdown = lambda kill_workers: ended.append(kill_workers)
+    monkeypatch.setattr(sweep, "local_executor", lambda workers: executor)
+    assert sweep.sweep(grid(**TINY, seed=range(4)), store) == []
+    assert ended == [True]
+
+
+class Fragile:
+    """A local executor of one worker, which dies while a run of nine units is on its way; with it go all others."""
+
+    def __init__(self):
+        self.on_their_way, self.worker = {}, ThreadPoolExecutor(1)
+
+    def submit(self, function, configuration, *others):
+        future = Future()
+        self.on_their_way[future] = configuration
+        self.worker.submit(self.work, future, function, configuration, *others)
+        return future
+
+    def work(self, future, *call):
+        time.sleep(0.1)  # until the sweep has handed over all that it wants to
+        if any(each.num_hiddens == 9 for each in self.on_their_way.values()):
+            while self.on_their_way:
+                self.on_their_way.popitem()[0].set_exception(BrokenProcessPool("killed"))
+        elif self.on_their_way.pop(future, None):
+            future.set_result(call[0](*call[1:]))
+
+
+def test_who_was_on_the_way_with_a_deadly_run_is_not_to_blame(store, monkeypatch):
+    executor = Fragile()
+    monkeypatch.setattr(sweep, "local_executor", lambda workers: executor)
+    results = sweep.sweep(grid(**TINY | {"num_hiddens": [8, 9, 10, 11, 12, 13]}), store)
+    executor.worker.shutdown()
+    assert [each.error for each in results] == ["", "BrokenProcessPool: killed", "", "", "", ""]
+
+
+def test_an_executor_that_breaks_between_two_runs_is_made_anew(store, monkeypatch):
+    class Broken:
+        def submit(self, *arguments):
+            raise BrokenProcessPool
+
+    executors = iter([Broken(), AtOnce(), AtOnce()])
+    monkeypatch.setattr(sweep, "local_executor", lambda workers: next(executors))
+    assert [each.error for each in sweep.sweep(grid(**TINY, seed=range(2)), store)] == ["", ""]
+
+
 def test_threads_of_one_process_take_turns(tmp_path):
     made = grid(**TINY | {"num_epochs": 3}, seed=range(6))
     here = sweep.sweep(made, tmp_path / "here", AtOnce())
@@ -404,6 +452,7 @@ def test_the_numbers_are_the_same_to_the_bit_wherever_they_are_computed(tmp_path
     made = grid(**TINY | {"num_epochs": 2}, cell=["RNN", "LSTM"], sampling=["sequential", "random"])
     here = sweep.sweep(made, tmp_path / "here", AtOnce(), Mine)
     there = sweep.sweep(made, tmp_path / "there", model=Mine)
+    assert sweep.local_executor(1).submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
     with (LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
           Client(cluster) as client):  # fmt: skip
         on_a_cluster = sweep.sweep(made, tmp_path / "cluster", client.get_executor(), Mine)
