@@ -52,7 +52,7 @@ class RunExplorer(Tasks, Lab):
         self.train = ipywidgets.Button(description="Train this live", button_style="primary")
         self.train.on_click(lambda _: self.do(self._start_or_stop))
         names = list(self.grid.fields)
-        controls = {name: choice(name, values, values[len(values) // 2]) for name, values in self.grid.fields.items()}
+        controls = {name: choice(name, values, _first(values)) for name, values in self.grid.fields.items()}
         controls |= {"across": choice("map across", names), "down": choice("map down", names, names[1 % len(names)])}
         self.loop = running_loop()
         super().__init__(controls)
@@ -111,6 +111,11 @@ class RunExplorer(Tasks, Lab):
     def _next(self, looks):
         with self.guard():
             return next(looks, None)
+
+
+def _first(values):
+    """Where a slider begins: in the middle of numbers, at the first of words."""
+    return values[0] if isinstance(values[0], str) else values[len(values) // 2]
 
 
 def _best(grid):
