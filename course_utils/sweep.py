@@ -16,6 +16,7 @@ import os
 import queue
 import signal
 import sqlite3
+import sys
 import textwrap
 import threading
 import time
@@ -27,7 +28,7 @@ from pathlib import Path
 import torch
 from loky import get_reusable_executor
 from torch import nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from course_utils import corpora, training
 from course_utils.checks import RULES, checked, kind, one_of, optional, real, refuse, whole
@@ -301,7 +302,8 @@ def sweep(grid, store, executor=None, model=RNNModel):
     with contextlib.closing(opened(store)) as database:
         known = stored(database, wanted)
         todo = {key: (each, model, texts[each.corpus]) for key, each in wanted.items() if key not in known}
-        results, bar = finished(todo, executor), tqdm(total=len(todo), unit="run", disable=not todo)
+        results = finished(todo, executor)
+        bar = tqdm(total=len(todo), unit="run", disable=not todo, file=sys.stdout, ncols=80)  # readable without widgets
         try:
             with contextlib.closing(results), bar:
                 for key, result, again in results:

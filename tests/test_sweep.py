@@ -91,7 +91,7 @@ def test_a_grid_has_each_value_with_each_other():
     ({"num_hiddens": [16, 0]}, "num_hiddens is 0; it must be a whole number of at least 1"),
     ({"num_hiddens": []}, "num_hiddens is []; it must be a value, or a list with something in it"),
     ({"cell": ["RNN", "rnn"]}, "cell is 'rnn'; it must be"),
-    ({"recipe": "adam"}, "recipe is 'adam'; it must be \"book\" or \"one_cycle\""),
+    ({"recipe": "adam"}, "recipe is 'adam'; it must be \"book\" or \"one cycle\""),
     ({"num_epochs": 0}, "num_epochs is 0"),
     ({"seconds": -1}, "seconds is -1; it must be a number of seconds above 0"),
     ({"lr": [0.1, float("nan")]}, "lr is nan"),
@@ -138,7 +138,7 @@ def test_a_run_is_the_course_s_own_training():
 
 
 def test_recipes_seeds_and_a_number_of_layers_make_a_difference():
-    made = grid(**TINY, recipe=["book", "one_cycle"], seed=[0, 1], num_layers=[1, 2])
+    made = grid(**TINY, recipe=["book", "one cycle"], seed=[0, 1], num_layers=[1, 2])
     assert len({numbers(sweep.run(each)).curve for each in made}) == 8
 
 
@@ -160,7 +160,7 @@ def test_a_run_has_one_thread_and_leaves_the_process_as_it_was(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("recipe", ["book", "one_cycle"])
+@pytest.mark.parametrize("recipe", ["book", "one cycle"])
 def test_seconds_end_a_training_after_the_epoch_in_which_they_are_over(recipe, monkeypatch):
     clock, train_epoch = [0.0], training.train_epoch
 
@@ -169,11 +169,26 @@ def test_seconds_end_a_training_after_the_epoch_in_which_they_are_over(recipe, m
         return train_epoch(*arguments)
 
     monkeypatch.setattr(training, "train_epoch", slower_and_slower)
-    monkeypatch.setattr(training.time, "perf_counter", lambda: clock[0])
+    for name in ("perf_counter", "thread_time"):
+        monkeypatch.setattr(training.time, name, lambda: clock[0])
     result = sweep.run(replace(SMALL, seconds=24.5, recipe=recipe))
     assert [look[0] for look in result.curve][-2:] == [12, 13]
     assert result.curve[-1][3] is not None
     assert result.seconds == pytest.approx(26)
+
+
+def test_seconds_that_others_had_the_core_do_not_count(monkeypatch):
+    """Beside other trainings on the same core a run takes longer, and costs what it costs."""
+    clock = [0.0]
+
+    def half_alone(*arguments):
+        clock[0] += 2.0
+        return 10.0
+
+    monkeypatch.setattr(training, "train_epoch", half_alone)
+    monkeypatch.setattr(training.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(training.time, "thread_time", lambda: clock[0] / 2)
+    assert sweep.run(SMALL).seconds == pytest.approx(SMALL.num_epochs)
 
 
 def test_an_epoch_that_takes_longer_than_all_seconds_is_looked_at():
@@ -324,7 +339,7 @@ def test_a_run_whose_worker_was_lost_is_tried_again_by_the_next_call(store):
 def test_stop_keeps_the_rows_and_returns_them(store, capsys):
     results = sweep.sweep(grid(**TINY, seed=range(4)), store, Stopping())
     assert [each.configuration.seed for each in results] == [0, 1]
-    assert capsys.readouterr().out.startswith("Stopped: 2 of 4 runs are in ")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Stopped: 2 of 4 runs are in ")
     executor = AtOnce()
     assert sweep.sweep(grid(**TINY, seed=range(4)), store, executor)[:2] == results
     assert [each.seed for each in executor.submitted] == [2, 3]
@@ -483,12 +498,12 @@ def test_a_script_without_a_main_guard_is_interrupted_and_goes_on(tmp_path, stor
         os.killpg(process.pid, signal.SIGINT)  # as a terminal or a kernel does: workers hear it too
         printed, shown = process.communicate(timeout=60)
     assert process.returncode == 0, shown
-    stopped, counted = printed.splitlines()
+    *bars, stopped, counted = printed.splitlines()
     kept = len(rows(store))
     assert stopped == f"Stopped: {kept} of 2000 runs are in {store}; the same call goes on with the others."
     assert counted == f"{kept} {{''}}"
     assert "Traceback" not in shown
-    assert re.search(r"/2000 \[\d\d:\d\d<\d", shown), "no time left is shown"
+    assert re.search(r"/2000 \[\d\d:\d\d<\d", bars[-1]), "no time left is shown"
     again = subprocess.run([sys.executable, script, store, "5"], env=ALONE, capture_output=True, text=True, check=True)
     assert (again.stdout, again.stderr) == ("5 {''}\n", "")
 
@@ -525,7 +540,7 @@ FORBIDDEN = "def forbidden(*arguments):\n    raise RuntimeError('it is all there
 
 
 def test_a_cell_s_own_class_is_run_and_known_again_by_the_next_kernel(tmp_path):
-    assert in_a_kernel(tmp_path, CELLS) == "['', '', ''] 3\n"
+    assert in_a_kernel(tmp_path, CELLS).splitlines()[-1] == "['', '', ''] 3"
     assert in_a_kernel(tmp_path, [CELLS[0], FORBIDDEN, *CELLS[1:]]) == "['', '', ''] 3\n"
 
 

@@ -544,7 +544,7 @@ async def test_an_error_in_the_training_is_shown_logged_and_raised(caplog):
     assert (await ran(lab)).state == "finished"
     assert (lab._curves.hint.get_text(), lab.errors.value) == ("", "")
     (report,) = [record for record in caplog.records if record.name == "asyncio"]
-    assert "Task exception in QuietLab" in report.message
+    assert f"Task exception in {type(lab).__name__}" in report.message
     assert report.exc_info[0] is ZeroDivisionError
 
 
