@@ -44,6 +44,7 @@ SHORT = {
     "05_prediction": "prediction-01 prediction-08b prediction-09 prediction-14 prediction-20 prediction-21 "
     "prediction-68 prediction-70 prediction-72",
     "06_long_sequences": "long-01 long-56 long-57 long-59",
+    "07_explore": "explore-11 explore-13 explore-15 explore-17",
 }
 WINDOW = {"width": 1280, "height": 900}
 SECONDS = 1_000  # playwright counts in milliseconds
@@ -261,11 +262,14 @@ def drive(lab, keys=ARROWS):
     until_changed(lab, shown)
     for number in range(1, handles(lab).count()):
         move_by_keyboard(handles(lab).nth(number), keys)
-    for name in ("step", "run 20", "reset", "Train this live"):
+    for name in ("step", "run 20", "reset"):
         if button(lab, name).count():
             button(lab, name).click()
-    if button(lab, "Stop").count():  # the live run has begun, and draws
-        until_changed(lab, fingerprint(lab))
+    if button(lab, "Train this live").count():
+        shown = fingerprint(lab)
+        button(lab, "Train this live").click()
+        until_changed(lab, shown)
+        expect(button(lab, "Train this live"), "the live run goes on").to_be_visible(timeout=60 * SECONDS)
     expect(lab).not_to_contain_text("Traceback")
 
 
