@@ -339,8 +339,11 @@ def known_tokens(arguments):
     """Refuse tokens beyond the vocabulary, which is `vocab`, or has `vocab_size` tokens, or is the model's."""
     size = arguments.get("vocab_size", getattr(arguments.get("net"), "vocab_size", None))
     size = len(arguments["vocab"]) if "vocab" in arguments else size
-    for name in ("tokens", "held_out", "elsewhere", "X", "inputs"):
-        values = arguments.get(name)
+    read = {name: arguments.get(name) for name in ("tokens", "held_out", "elsewhere", "X", "inputs")}
+    train_iter = arguments.get("train_iter")
+    courses = type(train_iter).__module__ == "course_utils.loaders"  # another one may make its batches of anything
+    read["train_iter"] = train_iter.corpus if courses else None
+    for name, values in read.items():
         if size is not None and values is not None and len(values) and values.max() >= size:
             raise ValueError(
                 f"{name} holds the token {values.max()}, but the last one is {size - 1}; use its vocabulary"
@@ -477,9 +480,8 @@ def check_training(net, train_iter, vocab, lr, num_epochs, every, recipe, prefix
         raise ValueError(f"train_iter has no {lacks}; load it with load_data_time_machine")
     if not all(weight.isfinite().all() for weight in net.parameters()):
         raise ValueError("the model has weights that are not finite, as after diverging; build a new one")
-    for name in ("corpus", "held_out"):
-        values = getattr(train_iter, name, None)
-        known_tokens({"vocab": vocab, "tokens": values if isinstance(values, torch.Tensor) else None})
+    held_out = train_iter.held_out if isinstance(train_iter.held_out, torch.Tensor) else None
+    known_tokens({"vocab": vocab, "train_iter": train_iter, "held_out": held_out})
     if prefix is not None and getattr(net, "num_directions", 1) == 1:
         check_prediction(prefix, 0, net, vocab, 0.0, None)
 

@@ -152,6 +152,7 @@ def baselines(tokens, held_out, vocab_size):
     return {name: p.log().mean().neg().exp().item() for name, p in named.items()}
 
 
-train_epoch, epochs = checked(trainable)(train_epoch), checked()(epochs)
+train_epoch = checked(trainable, known_tokens)(train_epoch)
+epochs = checked()(epochs)
 evaluate = checked(same_device, known_tokens)(evaluate)
 baselines = checked(known_tokens, tokens=row(1), held_out=row(2))(baselines)

@@ -259,7 +259,7 @@ def draw(chance, good):
     """Return arguments, some of them replaced, and whether the call must succeed."""
     makers = (types.FunctionType, type)
     arguments = {name: value() if isinstance(value, makers) else value for name, value in good.items()}
-    way, whole = chance.random(), [name for name, value in arguments.items() if type(value) is int]
+    way, whole = chance.random(), [name for name, value in arguments.items() if type(value) is int and value >= 0]
     if way < 0.05:
         return arguments, True
     if way < 0.15 and whole:
@@ -438,7 +438,7 @@ def without_gradients():
     (lambda: epoch(recipe=torch.optim.SGD), "recipe is the class SGD; it must be a function (net, lr, num_updates)"),
     (lambda: epoch(recipe="adam"), "recipe is 'adam'; it must be a function (net, lr, num_updates) such as training."),
     (lambda: epoch(prefix="Time"), "the prefix has characters that the vocabulary does not know, ['T']"),
-    (lambda: epoch(train_iter=SeqDataLoader([V] * 40, 2, 3)), "holds the token 28, but the last one is 27"),
+    (lambda: epoch(train_iter=SeqDataLoader([V] * 40, 2, 3)), "train_iter holds the token 28, but the last one is 27"),
     (without_gradients, "gradients are switched off; call torch.set_grad_enabled(True)"),
     (lambda: epoch(device="cuda:99"), "device is 'cuda:99'; it must be another one, as torch finds"),
     (lambda: write(top_k=2.5), "top_k is 2.5; it must be a whole number"),

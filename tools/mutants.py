@@ -29,9 +29,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, EQUIVALENT = ROOT / "course_utils", ROOT / "docs" / "mutants.md"
 MODULES = ["models", "prediction", "text", "training", "loaders", "corpora", "devices", "train_live", "fast",
-           "widgets/lab", "widgets/training_lab", "widgets/runs", "widgets/tasks", "widgets/slices", "experiments/*"]  # fmt: skip
+           "widgets/lab", "widgets/training_lab", "widgets/runs", "widgets/tasks", "widgets/slices",
+           "experiments/*"]  # fmt: skip
 OWN_TEXTS = ("loaders", "corpora", "prediction", "train_live")  # are held by the tests of own texts too
-TESTS = {"runs": ["training_lab"], "tasks": ["training_lab", "explorer"]} | {name: [name, "own_texts"] for name in OWN_TEXTS}
+TESTS = {"runs": ["training_lab"], "tasks": ["training_lab", "explorer"]}
+TESTS |= {name: [name, "own_texts"] for name in OWN_TEXTS}
 OPTIONS = ["-q", "-p", "no:cacheprovider", "--assert=plain", "-o", "addopts=",
            "-k", "not beside_another"]  # half a minute each  # fmt: skip
 WARM = ["torch", "IPython.display", "ipywidgets", "matplotlib.figure", "hypothesis", "pandas", "nbformat"]

@@ -89,7 +89,7 @@ def _last_state(cell, steps):
     return functools.reduce(lambda hidden, X: cell(X, hidden), steps, None)
 
 
-@checked(known_tokens, gradients_on, layout=one_of(*LAYOUTS))
+@checked(known_tokens, gradients_on, layout=one_of(*LAYOUTS), updates=whole())
 def train_layout(layout, tokens, held_out, vocab_size, *, transpose_labels=True, batch_size=32, num_steps=35,
                  num_hiddens=64, updates=200, lr=0.005, seed=0):  # fmt: skip
     """Measure what a mistake with the axes costs: train that way, and read unseen text the same way.

@@ -1,5 +1,6 @@
 """The explorer's figure: the curves of one setting over those of its neighbours, and the map around it."""
 
+import itertools
 import math
 import statistics
 
@@ -32,15 +33,14 @@ class ExplorerPicture(QuickPicture):
 
     def draw_view(self, view, live=()):
         """Show a view, and the looks (epoch, seconds, perplexity, held-out perplexity) of a live run of its setting."""
-        for artist in self._moving():
+        for artist in self._moving(self.curves):
             artist.remove()
         for runs in view.neighbours:
             self.curves.plot(*spread([run.curve for run in runs], 3)[:2], color=GREY, alpha=0.5, linewidth=1)
         self._draw_curves([run.curve for run in view.runs], live)
         self.title.set_text(summary(view.runs))
-        draw_map(self.map, view)
-        self.key = view.across, view.down
-        for artist in self._moving():
+        self._draw_map(view)
+        for artist in (*self._moving(self.curves), *self._moving(self.map)):
             artist.set_animated(True)
         return self
 
@@ -48,8 +48,27 @@ class ExplorerPicture(QuickPicture):
         """The picture as PNG bytes; in its usual size it is drawn quickly."""
         return self.quick_png() if dpi == 100 else super().png(dpi)
 
-    def _moving(self):
-        return [artist for axes in self.axes for artist in (*axes.lines, *axes.collections, *axes.texts, *axes.patches)]
+    @staticmethod
+    def _moving(axes):
+        return [*axes.lines, *axes.collections, *axes.texts, *axes.patches]
+
+    def _draw_map(self, view):
+        """The lowest held-out perplexity around the setting, which is framed; cells of the same fields are kept."""
+        (across, columns), (down, rows) = view.across, view.down
+        labels = [[f"{number:.1f}" if math.isfinite(number) else "–" for number in row] for row in view.lowest]
+        if self.key != (key := (across, columns, down, rows)):
+            self.key = key
+            for artist in self._moving(self.map):
+                artist.remove()
+            white = [["white"] * len(columns)] * len(rows)
+            draw_cells(self.map, white, labels, "lowest held-out perplexity", frame=view.frame)
+            self.map.set(xlabel=across, ylabel=down, aspect="auto")
+            self.map.set_xticks(range(len(columns)), columns)
+            self.map.set_yticks(range(len(rows)), rows)
+        self.map.collections[0].set_facecolor(shades(view.lowest))
+        self.map.patches[0].set_xy((view.frame[1] - 0.5, view.frame[0] - 0.5))
+        for text, label in zip(self.map.texts, itertools.chain(*labels), strict=True):
+            text.set_text(label)
 
     def _draw_curves(self, curves, live):
         for place, colour in ((2, BLUE), (3, VERMILION)):
@@ -84,18 +103,10 @@ def summary(runs):
             f"{seconds:.1f} s, {runs[0].parameters:,} parameters")  # fmt: skip
 
 
-def draw_map(axes, view):
-    """The lowest held-out perplexity of the settings around the chosen one, which is framed; dark is good."""
-    numbers = [math.log(number) for row in view.lowest for number in row if math.isfinite(number)]
-    low, high = min(numbers, default=0), max(numbers, default=0)
-
-    def shade(number):
-        return 0.05 + 0.7 * (high - math.log(number)) / max(high - low, 1e-9) if math.isfinite(number) else 0
-
-    shades = [[tint(BLUE, shade(number)) for number in row] for row in view.lowest]
-    labels = [[f"{number:.1f}" if math.isfinite(number) else "–" for number in row] for row in view.lowest]
-    draw_cells(axes, shades, labels, "lowest held-out perplexity", frame=view.frame)
-    (across, columns), (down, rows) = view.across, view.down
-    axes.set(xlabel=across, ylabel=down, aspect="auto")
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_yticks(range(len(rows)), rows)
+def shades(rows):
+    """A colour for each number of the rows, one after the other: dark for the lowest, white where there is none."""
+    logs = [math.log(number) if math.isfinite(number) else None for row in rows for number in row]
+    known = [number for number in logs if number is not None]
+    low, high = min(known, default=0), max(known, default=0)
+    strength = 0.7 / max(high - low, 1e-9)
+    return [tint(BLUE, 0 if number is None else 0.05 + strength * (high - number)) for number in logs]
