@@ -511,3 +511,19 @@ def test_a_class_of_the_readers_is_handed_over(path):
     loaded = load_run(path, net=fresh)
     assert loaded.net is fresh
     assert weights(fresh) == weights(net)
+
+
+def test_a_stop_while_the_last_state_is_written_is_too_late_to_stop_anything(path, monkeypatch):
+    write, written = checkpoints.Checkpoint.write, []
+
+    def interrupted(self):
+        written.append(1)
+        if len(written) == 2:  # the first epoch's was the first
+            signal.raise_signal(signal.SIGINT)
+        write(self)
+
+    monkeypatch.setattr(checkpoints.Checkpoint, "write", interrupted)
+    history = run(model(), path, 3)
+    assert len(written) == 2
+    assert learnt(load_run(path).history) == learnt(history)
+    assert len(history) == 3

@@ -331,3 +331,9 @@ def test_what_is_kept_under_another_name_stays(cells, earlier, later):
 def test_what_has_no_name_of_its_own_stays():
     for thing in (lambda: "A", "a".upper, functools.partial(str.upper, "a")):
         assert Latest(thing)() == "A"
+
+
+@pytest.mark.parametrize("part", [{"value": 1}, {"observe": print}, {}])
+def test_a_control_is_a_widget_with_a_value(part):
+    with pytest.raises(ValueError, match="size is a SimpleNamespace; it must be a widget with a value"):
+        FunctionLab(lambda size: None, size=types.SimpleNamespace(**part))

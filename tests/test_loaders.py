@@ -221,3 +221,9 @@ def test_letters_of_a_prefix_are_not_cleaned_for_the_reader_is_to_hear_of_them()
 
 def test_rare_tokens_are_unknown():
     assert TextVocab("abacab", least=2).idx_to_token == ["<unk>", "a", "b"]
+
+
+def test_no_tokens_are_not_all_tokens():
+    with pytest.raises(ValueError, match="the training text has 0 tokens"):
+        load_data_time_machine(2, 5, max_tokens=0, corpus="story")
+    assert len(load_data_time_machine(2, 5, max_tokens=-1, corpus="story")[0].corpus) > 10_000

@@ -29,3 +29,8 @@ def test_the_scores_are_those_of_counting_pairs_also_of_pairs_that_never_occur()
 def test_with_one_step_the_order_of_labels_does_not_matter():
     once, *_, wrong = (loss for loss, _ in loss_ways(TOKENS, VOCAB_SIZE, num_steps=1, repeats=1).values())
     assert abs(wrong - once) <= 32 * EPS * once
+
+
+def test_a_vocabulary_of_one_token_leaves_nothing_to_guess():
+    losses = [loss for loss, _ in loss_ways(torch.zeros(50, dtype=torch.long), 1, 2, 5, repeats=1).values()]
+    assert losses == pytest.approx([0] * 4)

@@ -240,3 +240,10 @@ def test_forget_bias_can_be_turned_only_where_there_is_a_forget_gate():
     for cell in ("LSTM", "GRU", "LSTM", "RNN"):
         lab.cell.value = cell
         assert lab.forget_bias.disabled == (cell != "LSTM")
+
+
+def test_a_name_tells_the_weights_that_are_not_torch_s_own():
+    settings = [{}, {"scale": 1.0}, {"scale": 2.0}, {"orthogonal": True}, {"identity": True}]
+    names = [sight("RNN", 8, 3, draws=1, **weights).name for weights in settings]
+    assert names[:2] == ["RNN, H = 8"] * 2
+    assert names[2:] == [f"RNN, H = 8, {words}" for words in ("weights times 2.0", "orthogonal", "identity")]
