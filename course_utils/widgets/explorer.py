@@ -49,7 +49,8 @@ class RunExplorer(Tasks, Lab):
         self.grid, self.model, self.live = explorer.Grid(runs), Latest(model), {}
         self._picture = plots.ExplorerPicture()
         self.sample, self.best = ipywidgets.HTML(), ipywidgets.HTML(html_table(_best(self.grid)))
-        self.train = ipywidgets.Button(description="Train this live", button_style="primary")
+        looks = {"button_style": "primary", "layout": {"width": "max-content"}}  # whole in the presenter's type too
+        self.train = ipywidgets.Button(description="Train this live", **looks)
         self.train.on_click(lambda _: self.do(self._start_or_stop))
         names = list(self.grid.fields)
         controls = {name: choice(name, values, _first(values)) for name, values in self.grid.fields.items()}
