@@ -439,6 +439,7 @@ def without_gradients():
     (lambda: epoch(recipe="adam"), "recipe is 'adam'; it must be a function (net, lr, num_updates) such as training."),
     (lambda: epoch(prefix="Time"), "the prefix has characters that the vocabulary does not know, ['T']"),
     (lambda: epoch(train_iter=SeqDataLoader([V] * 40, 2, 3)), "train_iter holds the token 28, but the last one is 27"),
+    (lambda: epoch(net=RNNModel(nn.RNN(5, 4), 5)), "the model knows 5 tokens, the vocabulary has 28"),
     (without_gradients, "gradients are switched off; call torch.set_grad_enabled(True)"),
     (lambda: epoch(device="cuda:99"), "device is 'cuda:99'; it must be another one, as torch finds"),
     (lambda: write(top_k=2.5), "top_k is 2.5; it must be a whole number"),

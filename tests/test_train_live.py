@@ -301,3 +301,13 @@ def test_a_bidirectional_model_is_trained_and_drawn(data, screen, capsys):
     history = train(model(data[1], bidirectional=True), *data, 0.5, 2, "cpu")
     assert all(r.sample is None for r in history)
     assert "on held-out text" in capsys.readouterr().out
+
+
+def test_of_many_interrupts_the_first_one_stops():
+    stop = train_live.OneStop()
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    stop()
+    stop.heard = False  # a loop that goes on can be stopped again
+    with pytest.raises(KeyboardInterrupt):
+        stop()

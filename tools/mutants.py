@@ -35,7 +35,7 @@ OWN_TEXTS = ("loaders", "corpora", "prediction", "train_live")  # are held by th
 TESTS = {"runs": ["training_lab"], "tasks": ["training_lab", "explorer"]}
 TESTS |= {name: [name, "own_texts"] for name in OWN_TEXTS}
 OPTIONS = ["-q", "-p", "no:cacheprovider", "--assert=plain", "-o", "addopts=",
-           "-k", "not beside_another"]  # half a minute each  # fmt: skip
+           "-k", "not beside_another and not any_input"]  # half a minute each  # fmt: skip
 WARM = ["torch", "IPython.display", "ipywidgets", "matplotlib.figure", "hypothesis", "pandas", "nbformat"]
 TURNED = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -149,7 +149,7 @@ def run_tests(folder, name):
     os.chdir(folder)
     output, code = os.open("output.tmp", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 1
     os.dup2(output, 1), os.dup2(output, 2)
-    files = [f"tests/test_{each}.py" for each in ("defaults", *TESTS.get(name, [name]))]
+    files = [f"tests/test_{each}.py" for each in ("defaults", "bad_input", *TESTS.get(name, [name]))]
     plugin = QuickFirst(folder / f"{name}.first.tmp")
     try:
         code = pytest.main([*OPTIONS, *["-x"] * (not plugin.first), *files], [plugin])
