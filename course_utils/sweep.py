@@ -121,8 +121,9 @@ def run(configuration, model=RNNModel):
     with ALONE, torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()):
         torch.set_num_threads(1)
         try:
-            for result in follow(configuration, model):  # noqa: B007 - the last one counts
-                pass
+            with quick_layers():
+                for result in follow(configuration, model):  # noqa: B007 - the last one counts
+                    pass
         except Exception as raised:  # noqa: BLE001 - a reader's model may raise anything; the row tells it
             error = one_line(raised)
         finally:
@@ -131,7 +132,10 @@ def run(configuration, model=RNNModel):
 
 
 def follow(configuration, model):
-    """Yield the `Result` so far: of the new model, and after each look."""
+    """Yield the `Result` so far: of the new model, and after each look.
+
+    Between two of them nothing is left switched on: whoever asks for the next one decides about quick layers.
+    """
     c, curve, spent = configuration, (), 0.0
     train_iter, vocab = load(c.batch_size, c.num_steps, c.sampling, c.max_tokens, c.corpus, c.tokens, text_of(c.corpus))
     num_epochs = c.num_epochs if c.seconds is None else epochs_in(c, model, train_iter, vocab)
@@ -141,18 +145,17 @@ def follow(configuration, model):
     recipe, usual_rate = RECIPES[c.recipe]
     epochs = training.epochs(net, train_iter, vocab, c.lr or usual_rate, num_epochs, CPU, recipe=recipe,
                              every=max(1, num_epochs // LOOKS))  # fmt: skip
-    with quick_layers():
-        for record, seconds in clocked(epochs, len(train_iter) * c.batch_size * c.num_steps):
-            spent += seconds
-            over = c.seconds is not None and spent >= c.seconds
-            seen = record.held_out_perplexity, record.sample
-            if over and seen == (None, None):
-                seen = training.look(net, train_iter, vocab, CPU, vocab.prefix)
-            if seen != (None, None):
-                curve += ((record.epoch, spent, record.perplexity, seen[0]),)
-                yield Result(c, curve, spent, parameters, seen[1])
-            if over:
-                return
+    for record, seconds in clocked(epochs, len(train_iter) * c.batch_size * c.num_steps):
+        spent += seconds
+        over = c.seconds is not None and spent >= c.seconds
+        seen = record.held_out_perplexity, record.sample
+        if over and seen == (None, None):
+            seen = training.look(net, train_iter, vocab, CPU, vocab.prefix)
+        if seen != (None, None):
+            curve += ((record.epoch, spent, record.perplexity, seen[0]),)
+            yield Result(c, curve, spent, parameters, seen[1])
+        if over:
+            return
 
 
 def clocked(epochs, tokens):
@@ -183,11 +186,10 @@ def epochs_in(configuration, model, train_iter, vocab):
     """Return how many epochs fill the seconds, from a trial: a recipe plans its learning rates for a known number."""
     net, taken = build(configuration, model, vocab), []
     optimizer = RECIPES[configuration.recipe][0](net, 1e-3, 4 * len(train_iter))
-    with quick_layers():
-        for _ in range(4):
-            start = time.perf_counter()
-            training.train_epoch(net, train_iter, optimizer, CPU)
-            taken.append(time.perf_counter() - start)
+    for _ in range(4):
+        start = time.perf_counter()
+        training.train_epoch(net, train_iter, optimizer, CPU)
+        taken.append(time.perf_counter() - start)
     return math.ceil(configuration.seconds / min(taken))
 
 

@@ -118,11 +118,12 @@ def test_the_same_numbers_are_the_same_configuration():
 # One run
 
 
-def test_a_run_is_the_course_s_own_training():
-    chosen = Configuration(**TINY | {"num_epochs": 20, "cell": "GRU", "num_layers": 2, "sampling": "random"})
+@pytest.mark.parametrize("cell", ["RNN", "GRU"])  # of an RNN the layers are the quick ones
+def test_a_run_is_the_course_s_own_training(cell):
+    chosen = Configuration(**TINY | {"num_epochs": 20, "cell": cell, "num_layers": 2, "sampling": "random"})
     train_iter, vocab = load_data_time_machine(32, 35, "random", 2_000, "story")
     torch.manual_seed(0)
-    net = RNNModel(nn.GRU(len(vocab), 8, 2), len(vocab))
+    net = RNNModel(getattr(nn, cell)(len(vocab), 8, 2), len(vocab))
     with quick_layers():
         history = [*training.epochs(net, train_iter, vocab, 0.01, 20, "cpu", recipe=training.one_cycle, every=2)]
     looked = [each for each in history if each.held_out_perplexity is not None]
@@ -135,6 +136,12 @@ def test_a_run_is_the_course_s_own_training():
     assert seconds[0] > 0
     assert seconds == sorted(seconds)
     assert seconds[-1] == result.seconds
+
+
+def test_a_run_that_is_followed_leaves_nothing_switched_on_between_two_looks():
+    depth = torch.overrides._len_torch_function_stack()
+    for _ in sweep.follow(SMALL, RNNModel):
+        assert torch.overrides._len_torch_function_stack() == depth
 
 
 def test_recipes_seeds_and_a_number_of_layers_make_a_difference():

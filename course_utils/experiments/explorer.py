@@ -8,18 +8,18 @@ import math
 import statistics
 
 from course_utils.experiments import stored
+from course_utils.experiments.shapes import CELLS
 from course_utils.sweep import Configuration, Result, grid
 
-CELLS, SEEDS = ("RNN", "GRU", "LSTM"), (0, 1)
-RATES = (0.003, 0.01)
+SEEDS, RATES = (0, 1), (0.003, 0.01)
 GRIDS = {  # name -> what `make sweep` trains on the course's own story
-    "explore": grid(num_steps=(5, 15, 35, 100), num_hiddens=(16, 64, 256), cell=CELLS,
+    "explore": grid(num_steps=(5, 15, 35, 100), num_hiddens=(16, 64, 256), cell=list(CELLS),
                     sampling=("sequential", "random"), recipe=("one cycle", "book"), num_epochs=20, seed=SEEDS),
     "sizes": [
         *grid(num_steps=15, num_hiddens=(16, 32, 64, 128, 256, 512), num_epochs=(5, 15, 45), lr=RATES, seed=SEEDS),
         *grid(num_steps=15, num_hiddens=(16, 64, 256), num_epochs=15, max_tokens=-1, lr=RATES, seed=SEEDS),
     ],
-    "layers": grid(num_steps=15, cell=CELLS, num_layers=(1, 2, 3), num_epochs=(10, 30), lr=RATES, seed=SEEDS),
+    "layers": grid(num_steps=15, cell=list(CELLS), num_layers=(1, 2, 3), num_epochs=(10, 30), lr=RATES, seed=SEEDS),
     "steps": [run for num_steps in (5, 15, 35, 100)  # as many updates for each: a longer window makes fewer an epoch
               for run in grid(num_steps=num_steps, num_hiddens=(16, 64, 256), num_epochs=6 * num_steps, seed=SEEDS)],
 }  # fmt: skip

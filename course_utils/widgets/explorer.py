@@ -10,13 +10,13 @@ import ipywidgets
 from course_utils import plots
 from course_utils.checks import checked, kind
 from course_utils.experiments import explorer
+from course_utils.fast import quick_layers
 from course_utils.models import RNNModel
 from course_utils.sweep import Result, follow
 from course_utils.widgets.lab import Lab, Latest, choice
 from course_utils.widgets.runs import html_table
-from course_utils.widgets.tasks import Tasks, running_loop
+from course_utils.widgets.tasks import SECONDS_FOR_THE_PAGE, Tasks, running_loop
 
-SECONDS_FOR_THE_PAGE = 0.005  # after every look, so that the loop hears of a button
 NUM_BEST = 5
 
 
@@ -110,7 +110,7 @@ class RunExplorer(Tasks, Lab):
         return self.live[configuration]
 
     def _next(self, looks):
-        with self.guard():
+        with self.guard(), quick_layers():
             return next(looks, None)
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 
+SECONDS_FOR_THE_PAGE = 0.005  # after each piece of work, so that the loop hears of a button
+
 
 class Tasks:
     """For a `Lab` that trains: one task at a time, on the loop that runs where the lab was opened or began the task."""

@@ -30,13 +30,12 @@ from course_utils.widgets.faults import Prints, explain, shorten
 from course_utils.widgets.lab import Lab, Latest, choice, int_slider
 from course_utils.widgets.runs import Run, load, samples, save, table
 from course_utils.widgets.slices import Slices
-from course_utils.widgets.tasks import Tasks, running_loop
+from course_utils.widgets.tasks import SECONDS_FOR_THE_PAGE, Tasks, running_loop
 
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 SECONDS_BETWEEN_PICTURES = 0.25
 DRAWING_SHARE = 0.2  # of the time, at most; the rest is for training
 SECONDS_OF_A_SLICE = 0.1  # a longer epoch is left in the middle
-SECONDS_FOR_THE_PAGE = 0.005  # after every slice, so that the loop hears of a button
 NUM_GHOSTS = 4
 
 
