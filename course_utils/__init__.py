@@ -11,10 +11,12 @@ _HOME = {
     "SeqDataLoader": "loaders",
     "Vocab": "text",
     "d2l": "reference",
+    "check": "widgets.check",
     "load_corpus_time_machine": "loaders",
     "load_data_time_machine": "loaders",
     "load_run": "saved_runs",
     "predict": "prediction",
+    "progress": "widgets.check",
     "train": "train_live",
     "try_gpu": "devices",
 }

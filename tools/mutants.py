@@ -80,13 +80,18 @@ def changes(node):
 def mutants(path):
     """Yield a module's mutants: (its name, the number of the line, then what `planted` needs)."""
     module, tree = path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+    yield from ((module, number, tree, *place) for number, *place in places(tree))
+
+
+def places(tree):
+    """Yield the mutants of a tree: the number of the line, then what `planted` needs beside the tree."""
     for parent in ast.walk(tree):
         for field, value in ast.iter_fields(parent):
             for place, node in enumerate(value if isinstance(value, list) else [value]):
                 if isinstance(node, ast.AST) and field not in ("annotation", "returns", "format_spec"):
                     for other in changes(node) if getattr(parent, "arg", "") != "strict" else ():
                         put = [*value[:place], other, *value[place + 1 :]] if isinstance(value, list) else other
-                        yield module, getattr(node, "lineno", 0), tree, parent, field, put
+                        yield getattr(node, "lineno", 0), parent, field, put
 
 
 def planted(tree, parent, field, put):

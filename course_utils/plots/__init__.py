@@ -8,7 +8,7 @@ from course_utils.plots.curves import RunCurves, TrainingCurves
 from course_utils.plots.explorer import ExplorerPicture
 from course_utils.plots.microscope import microscope_picture
 from course_utils.plots.network import unrolled_picture
-from course_utils.plots.picture import BLUE, GREY, PURPLE, VERMILION, Picture
+from course_utils.plots.picture import BLUE, GREEN, GREY, PURPLE, VERMILION, Picture
 from course_utils.plots.ribbon import ribbon_picture
 from course_utils.plots.sampling import sampling_arms
 from course_utils.plots.series import bars, lines, panels

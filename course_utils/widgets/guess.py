@@ -40,7 +40,7 @@ class Guess(ipywidgets.VBox):
     @checked(options=OPTIONS)
     def __init__(self, key, question, options, unit=""):
         self.key, self.question, self.options, self.unit = key, question, options, unit
-        self.answer, self.status = _fitting(_remembered().get(key), options), ipywidgets.HTML()
+        self.answer, self.status = _fitting(recall(key), options), ipywidgets.HTML()
         self.control = _control(options, self.answer, unit)
         self.control.observe(self._on_change, names="value")
         super().__init__([ipywidgets.HTML(f"<b>{html.escape(question)}</b>"), self.control, self.status])
@@ -48,7 +48,7 @@ class Guess(ipywidgets.VBox):
 
     def _on_change(self, change):
         self.answer = change["new"]
-        self._show(_remember(self.key, self.answer))
+        self._show(remember(self.key, self.answer))
 
     def _show(self, trouble=""):
         guess = f"Your guess: {self.answer} {self.unit}{trouble}"
@@ -96,8 +96,13 @@ def _remembered():
     return guesses if isinstance(guesses, dict) else {}
 
 
-def _remember(key, answer):
-    """Write the guess down; return a sentence if that was not possible."""
+def recall(key):
+    """Return what was remembered under this key, or None."""
+    return _remembered().get(key)
+
+
+def remember(key, answer):
+    """Write a guess, or an exercise that is right, down; return a sentence if that was not possible."""
     try:
         write_atomically(_path(), json.dumps(_remembered() | {key: answer}).encode())
     except OSError as error:

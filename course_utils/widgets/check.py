@@ -1,0 +1,235 @@
+"""Exercises that check themselves: the reader's function beside the solution's, on inputs drawn from one seed.
+
+An exercise is a file in `solutions`, named as its function. The file holds the solution, `inputs()`, which yields tuples
+of arguments, and `ERRORS`: typical errors as edits of the solution, each with the sentence for whoever made it. It may
+hold `TOLERANCE`, by which part a number may differ, and `PICTURE`, labels for a drawing of both results.
+"""
+
+import base64
+import copy
+import html
+import importlib.util
+import inspect
+import math
+import types
+from collections import namedtuple
+from pathlib import Path
+
+import torch
+
+from course_utils import plots
+from course_utils.checks import shown
+from course_utils.widgets.faults import explain
+from course_utils.widgets.guess import recall, remember
+
+SOLUTIONS = Path(__file__).parents[2] / "solutions"
+MOST_SHOWN = 160  # characters of a call in a sentence
+COLOURS = {"not attempted": plots.GREY, "not yet": plots.VERMILION, "right": plots.GREEN}
+
+
+class Outcome(namedtuple("Outcome", "name state sentence picture", defaults=["", None])):
+    """What a check found: `state` is "not attempted", "not yet" or "right"; `sentence` says why not yet."""
+
+    def __repr__(self):
+        return ": ".join(filter(None, self[:3]))
+
+    def _repr_html_(self):
+        head = f"<b style='color: {COLOURS[self.state]}'>{self.name}: {self.state}</b>"
+        image = self.picture and base64.b64encode(self.picture._repr_png_()).decode("ascii")
+        drawn = f"<br><img alt='your result beside the expected one' src='data:image/png;base64,{image}'>" if image else ""
+        return f"{head} {html.escape(self.sentence)}{drawn}"
+
+
+class Failure(namedtuple("Failure", "sentence")):
+    """What stands in the place of a result that a call did not bring."""
+
+
+def check(attempt):
+    """Compare your function with the solution of the exercise that has its name.
+
+    Both are called with the same inputs, drawn from a fixed seed. What is right is remembered, see `progress`.
+
+    Returns:
+        an `Outcome`: "not attempted" while the function returns `...`, "not yet" with one sentence, or "right".
+
+    Raises:
+        ValueError: no exercise has the function's name.
+    """
+    exercise = load(getattr(attempt, "__name__", None))
+    outcome = _compared(attempt, exercise)
+    if outcome.state == "right":
+        return outcome._replace(sentence=remember(f"exercise {outcome.name}", True))
+    return outcome
+
+
+def progress():
+    """Return a line: how many of the exercises were right so far, and which are still to do."""
+    names = sorted(path.stem for path in SOLUTIONS.glob("*.py"))
+    open_ones = [name for name in names if recall(f"exercise {name}") is not True]
+    to_do = f" Still to do: {', '.join(open_ones)}." if open_ones else ""
+    return f"{len(names) - len(open_ones)} of {len(names)} exercises are right.{to_do}"
+
+
+def load(name):
+    """Return the module of an exercise."""
+    path = SOLUTIONS / f"{name}.py"
+    if not isinstance(name, str) or not path.is_file():
+        known = ", ".join(sorted(path.stem for path in SOLUTIONS.glob("*.py")))
+        raise ValueError(f"no exercise is called {name}; keep the name that stands in the starter cell: {known}")
+    spec = importlib.util.spec_from_file_location(f"solutions.{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _compared(attempt, exercise):
+    name, solution = attempt.__name__, vars(exercise)[attempt.__name__]
+    calls = _drawn(exercise)
+    for number, arguments in enumerate(calls):
+        got, changed = _called(attempt, arguments)
+        if number == 0 and got is ...:
+            return Outcome(name, "not attempted")
+        expected, _ = _called(solution, arguments)
+        wrong = changed or difference(got, expected, _tolerance(exercise))
+        if wrong:
+            return Outcome(name, "not yet", _typical(attempt, exercise, calls) or f"For {_call(name, arguments)} {wrong}")
+    return Outcome(name, "right", "", _picture(exercise, got, expected))
+
+
+def _drawn(exercise):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return list(exercise.inputs())
+
+
+def _tolerance(exercise):
+    return getattr(exercise, "TOLERANCE", 1e-4)
+
+
+def _called(function, arguments):
+    """Return what the function brings, a `Failure` for an error, and a sentence if it changed what it was given."""
+    given = copy.deepcopy(arguments)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            result = function(*given)
+    except Exception as error:  # noqa: BLE001 (whatever the reader's code raises becomes one sentence in the outcome)
+        return Failure(f"it raises {explain(error)[0]}"), ""
+    for name, now, before in zip(inspect.signature(function).parameters, given, arguments, strict=False):
+        if not isinstance(now, torch.nn.Module) and difference(now, before, 0):
+            return result, f"your function changes its argument {name}; leave it as it is and return something new."
+    return result, ""
+
+
+def _typical(attempt, exercise, calls):
+    """Return the sentence of the typical error that brings what the attempt brings with all inputs, if there is one."""
+    for before, after, sentence in exercise.ERRORS:
+        wrong = variant(exercise, before, after)
+        if all(_same(_called(attempt, call), _called(wrong, call), _tolerance(exercise)) for call in calls):
+            return sentence
+    return ""
+
+
+def _same(one, other, tolerance):
+    failed = [isinstance(result, Failure) for result, _ in (one, other)]
+    if any(failed):
+        return all(failed) and one[0].sentence.partition("(line")[0] == other[0].sentence.partition("(line")[0]
+    return bool(one[1]) == bool(other[1]) and not difference(one[0], other[0], tolerance)
+
+
+def variant(exercise, before, after):
+    """Return the solution with one edit of its body."""
+    head, body = inspect.getsource(vars(exercise)[_name(exercise)]).split("\n", 1)
+    assert before in body, f"{before!r} does not stand in the solution of {_name(exercise)}"
+    return edited(exercise, f"{head}\n{body.replace(before, after, 1)}")
+
+
+def edited(exercise, source):
+    """Return the exercise's function with this source instead of the solution's."""
+    module = types.ModuleType(exercise.__name__)
+    vars(module).update(vars(exercise))
+    exec(compile(source, "<an edit of the solution>", "exec"), vars(module))
+    return vars(module)[_name(exercise)]
+
+
+def _name(exercise):
+    return exercise.__name__.rpartition(".")[2]
+
+
+def _call(name, arguments):
+    text = f"{name}({', '.join(shown(argument) for argument in arguments)})"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…)"
+
+
+def difference(got, expected, tolerance):
+    """Return how a result differs from the expected one, "" if it does not; numbers may differ by a part `tolerance`."""
+    if isinstance(got, Failure) or isinstance(expected, Failure):
+        return got.sentence if isinstance(got, Failure) else expected.sentence
+    if isinstance(expected, torch.nn.Module):
+        return _of_pairs(got, expected, tolerance, "parameter", "state_dict")
+    if isinstance(expected, torch.Tensor):
+        return _of_tensors(got, expected, tolerance)
+    if isinstance(expected, dict):
+        return _of_pairs(got, expected, tolerance, "entry", "copy")
+    if isinstance(expected, list | tuple):
+        return _of_sequences(got, expected, tolerance)
+    if isinstance(expected, int | float) and not isinstance(expected, bool):
+        return _of_numbers(got, expected, tolerance)
+    same = type(got) is type(expected) and got == expected
+    return "" if same else f"you return {shown(got)}, which is not right."
+
+
+def _of_numbers(got, expected, tolerance):
+    number = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
+    if not isinstance(number, int | float) or isinstance(number, bool):
+        return f"you return {shown(got)}; a number is expected."
+    if math.isclose(number, expected, rel_tol=tolerance, abs_tol=tolerance * 1e-3):
+        return ""
+    return f"you return {number:.6g}, which is too {'small' if number < expected else 'large'}."
+
+
+def _of_tensors(got, expected, tolerance):
+    if not isinstance(got, torch.Tensor):
+        return f"you return {shown(got)}; a tensor is expected."
+    if got.shape != expected.shape:
+        return f"your result has the shape {tuple(got.shape)}; expected is {tuple(expected.shape)}."
+    if got.dtype != expected.dtype:
+        return f"your result holds {got.dtype}; expected is {expected.dtype}."
+    close = torch.isclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance * 1e-2, equal_nan=True)
+    if close.all():
+        return ""
+    place = tuple((~close).nonzero()[0].tolist())
+    number, count = got[place].item(), int((~close).sum())
+    return f"{count} of {close.numel()} values are wrong; the first is {number:.4g} at {list(place)}."
+
+
+def _of_sequences(got, expected, tolerance):
+    kind = type(expected).__name__
+    if isinstance(got, torch.Size):
+        got = tuple(got)
+    if type(got) is not type(expected):
+        return f"you return {shown(got)}; a {kind} is expected."
+    if len(got) != len(expected):
+        return f"your {kind} has the length {len(got)}; expected is {len(expected)}."
+    found = (difference(one, other, tolerance) for one, other in zip(got, expected, strict=True))
+    return next((f"in place {number} of your {kind}: {words}" for number, words in enumerate(found) if words), "")
+
+
+def _of_pairs(got, expected, tolerance, kind, pairs):
+    if type(got) is not type(expected):
+        return f"you return {shown(got)}; a {type(expected).__name__} is expected."
+    got, expected = (dict(getattr(each, pairs)()) for each in (got, expected))
+    if got.keys() != expected.keys():
+        return f"your result's {kind} names are {', '.join(map(str, got))[:MOST_SHOWN]}; these are not the right ones."
+    found = ((key, difference(got[key], expected[key], tolerance)) for key in expected)
+    return next((f"{kind} {key}: {words}" for key, words in found if words), "")
+
+
+def _picture(exercise, got, expected):
+    """Draw the last input's result and the expected one, where the exercise says how."""
+    labels = getattr(exercise, "PICTURE", None)
+    if labels is None:
+        return None
+    series = {name: list(enumerate(torch.as_tensor(values).tolist())) for name, values in
+              (("expected", expected), ("yours", got))}  # fmt: skip
+    return plots.lines(series, **labels)
