@@ -37,8 +37,12 @@ PLACES = {
     "JUPYTER_CONFIG_DIR": "config", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
     "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython", "XDG_DATA_HOME": "data",
 }  # fmt: skip
-# Of notebooks whose trainings take a minute, what their labs need: nbval runs all of their cells
+# Of each notebook but the first, what its labs need: nbval runs all of its cells
 SHORT = {
+    "01_hidden_state_shapes": "6ecba5ce 73a3385c 5e6ba722 4859c311",
+    "02_transpose_question": "cell-01 cell-03 cell-06 cell-08 cell-10 cell-15 cell-20 cell-41 cell-46 scope-01 cell-47 "
+    "cell-50 scope-03 scope-05",
+    "03_rnn_model": "cell-01 cell-11 cell-53 cell-55",
     "04_training": "train-01 train-05 train-10 train-15 train-r01 train-r03 train-28 train-34 train-38 train-42 "
     "train-43 train-s01 train-s03 train-45 train-46 train-83 train-85 train-87 train-88 train-91",
     "05_prediction": "prediction-01 prediction-08b prediction-09 prediction-14 prediction-20 prediction-21 "
@@ -269,6 +273,7 @@ def drive(lab, keys=ARROWS):
         shown = fingerprint(lab)
         button(lab, "Train this live").click()
         until_changed(lab, shown)
+        button(lab, "Stop").click()
         expect(button(lab, "Train this live"), "the live run goes on").to_be_visible(timeout=60 * SECONDS)
     expect(lab).not_to_contain_text("Traceback")
 
