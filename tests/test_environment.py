@@ -108,6 +108,29 @@ def test_binders_copy_differs_where_it_must_and_nowhere_else():
     assert top | {"dependencies": []} == copy | {"dependencies": []}
 
 
+WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_calls_commands_that_there_are(path):
+    steps = [step for job in yaml.safe_load(path.read_text())["jobs"].values() for step in job["steps"]]
+    made = {target for step in steps for line in re.findall(r"^make (.*)", step.get("run", ""), re.MULTILINE)
+            for target in line.partition(" #")[0].split() if "=" not in target}  # fmt: skip
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    assert made <= targets
+    assert made or path.stem == "weekly"  # which has none of the pins
+    for script in (step["run"] for step in steps if "run" in step):
+        subprocess.run(["bash", "-n", "-c", re.sub(r"\$\{\{.*?\}\}", "x", script)], check=True)
+
+
+def test_the_workflow_tests_the_oldest_and_the_newest_python_of_the_locks():
+    matrix = yaml.safe_load((PROJECT / ".github/workflows/test.yml").read_text())["jobs"]["test"]["strategy"]["matrix"]
+    known = list(dict.fromkeys(machine["python_version"] for machine in MACHINES))
+    assert matrix["python"] == [known[0], known[-1]]
+    assert PYPROJECT["requires-python"] == f">={known[0]}"
+    assert len(matrix["os"]) == len({machine["sys_platform"] for machine in MACHINES})
+
+
 @pytest.fixture
 def export(tmp_path):
     """The files that git tracks, copied: what Binder would clone."""
