@@ -43,7 +43,8 @@ def frozen(lab, attribute, measure, notebook, words):
     """A lab that measures once, then shows the same whatever its controls say; the cell with these words notices."""
     before, after = f"self.{attribute} = ", f"self.{attribute} = getattr(self, '{attribute}', None) or "
     name, file = f"a lab whose controls do nothing: {lab}", f"course_utils/widgets/{lab}.py"
-    return Break(name, file, before + measure, after + measure, f"notebooks/{NAMES[notebook]}.ipynb", words, SHORT[NAMES[notebook]])
+    tests, cells = f"notebooks/{NAMES[notebook]}.ipynb", SHORT[NAMES[notebook]]
+    return Break(name, file, before + measure, after + measure, tests, words, cells)
 
 
 def dropped(what, before, after, test):

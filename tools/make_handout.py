@@ -7,8 +7,10 @@ import nbformat
 from nbconvert import HTMLExporter
 
 ROOT = Path(__file__).resolve().parents[1]
-PRINTED = """<style>@media print { .jp-Cell, img { break-inside: avoid } .jp-InputPrompt, .jp-OutputPrompt { display: none } }
-</style></head>"""
+PRINTED = """<style>@media print {
+.jp-Cell, img { break-inside: avoid }
+.jp-InputPrompt, .jp-OutputPrompt { display: none }
+}</style></head>"""
 
 
 def page(notebook):
