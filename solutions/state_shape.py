@@ -12,9 +12,25 @@ def inputs():
 
 
 ERRORS = [
-    ("num_layers * directions", "num_layers", "The directions are missing: a bidirectional layer keeps a state for each."),
+    (
+        "num_layers * directions",
+        "num_layers",
+        "The directions are missing: a bidirectional layer keeps a state for each.",
+    ),
     ("num_layers * directions", "num_layers + directions", "Each layer has every direction: their numbers do not add."),
-    ("batch_size, num_hiddens", "num_hiddens, batch_size", "The last two axes are in the wrong order: think of one row a sample."),
-    (", batch_size, num_hiddens", ", batch_size, directions * num_hiddens", "That is the width of Y; a state of one direction has num_hiddens numbers."),
-    ("num_layers * directions, batch_size,", "batch_size, num_layers * directions,", "The batch does not come first, not even with batch_first=True."),
+    (
+        "batch_size, num_hiddens",
+        "num_hiddens, batch_size",
+        "The last two axes are in the wrong order: think of one row a sample.",
+    ),
+    (
+        ", batch_size, num_hiddens",
+        ", batch_size, directions * num_hiddens",
+        "That is the width of Y; a state of one direction has num_hiddens numbers.",
+    ),
+    (
+        "num_layers * directions, batch_size,",
+        "batch_size, num_layers * directions,",
+        "The batch does not come first, not even with batch_first=True.",
+    ),
 ]
