@@ -33,11 +33,11 @@ def test_every_notebook_links_to_the_glossary_before_its_first_code_cell(number)
     assert any("(../docs/glossary.md)" in cell.source for cell in cells[:first])
 
 
-def test_the_handout_loads_nothing_and_its_links_lead_somewhere(tmp_path):
-    make_handout.main(tmp_path / "handout")
-    pages = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "handout").iterdir()}
-    assert len(pages) == len(NOTEBOOKS)
-    for name, html in pages.items():
-        assert not re.findall(r"""<(?:script|link|img|iframe)[^>]*(?:src|href)=["']?(?:https?:)?//""", html), name
-        targets = {target.split("#")[0] for target in re.findall(r'<a [^>]*?href="([^":]+)"', html)} - {""}
-        assert {target for target in targets if target not in pages and not (DOCS / target).exists()} == set(), name
+@pytest.mark.parametrize("number", ["00", "03"])
+def test_the_handout_loads_nothing_and_its_links_lead_somewhere(number):
+    html = make_handout.page(NOTEBOOKS[number])
+    assert not re.findall(r"""<(?:script|link|img|iframe)[^>]*(?:src|href)=["']?(?:https?:)?//""", html)
+    targets = {target.split("#")[0] for target in re.findall(r'<a [^>]*?href="([^":]+)"', html)} - {""}
+    pages = {f"{path.stem}.html" for path in (DOCS.parent / "notebooks").glob("*.ipynb")}
+    assert targets & pages
+    assert {target for target in targets - pages if not (DOCS / target).exists()} == set()
