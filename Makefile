@@ -9,7 +9,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root) # in a container there 
 endif
 LAB := --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
-.PHONY: help setup setup-test lab test fuzz mutants notebooks lint lock bench experiments sweep handout clean
+.PHONY: help setup setup-test lab test fuzz mutants notebooks lint lock bench experiments sweep slides handout clean
 
 help:                ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ experiments: setup   ## measure the stored tables anew, about 20 minutes (one of
 
 sweep: setup         ## train the course's own grids anew, about 20 minutes; stopped, it goes on where it was
 	@$(BIN)/python tools/run_sweep.py $(ARGS)
+
+slides: setup        ## the notebooks as decks for any browser, in slides/ (the short way: ARGS=--core)
+	@$(BIN)/python tools/make_slides.py $(ARGS)
 
 handout: setup       ## the notebooks to print: one page of HTML each, in handout/
 	@$(BIN)/python tools/make_handout.py
