@@ -35,7 +35,7 @@ ERRORS = [
     ),
     (
         'min((run["held_out"] for run in runs if run["seconds"] <= seconds), default=None)',
-        'next((run["held_out"] for run in sorted(runs, key=lambda r: r["seconds"]) if run["seconds"] <= seconds), None)',
+        'next((r["held_out"] for r in sorted(runs, key=lambda r: r["seconds"]) if r["seconds"] <= seconds), None)',
         "That is what the quickest run has reached; asked is the lowest of all that are quick enough.",
     ),
 ]
