@@ -6,11 +6,13 @@ It may hold `TOLERANCE`, by which part a number may differ, and `PICTURE`, label
 """
 
 import base64
+import contextlib
 import copy
 import html
 import importlib.util
 import inspect
 import math
+import random
 import textwrap
 import types
 from collections import namedtuple
@@ -110,9 +112,21 @@ def _compared(attempt, exercise):
 
 
 def _drawn(exercise):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with _seeded(0):
         return list(exercise.inputs())
+
+
+@contextlib.contextmanager
+def _seeded(number):
+    """Draw from a fixed seed, torch and Python's `random`, and give both back as they were."""
+    state = random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(number)
+        random.seed(number)
+        try:
+            yield
+        finally:
+            random.setstate(state)
 
 
 def _tolerance(exercise):
@@ -126,8 +140,7 @@ def _called(function, arguments):
     """
     given = copy.deepcopy(arguments)
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
+        with _seeded(1):
             result = function(*given)
     except Exception as error:  # noqa: BLE001 (whatever the reader's code raises becomes one sentence in the outcome)
         return Failure(f"it raises {explain(error)[0]}"), []
