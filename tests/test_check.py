@@ -1,4 +1,4 @@
-"""The check of an exercise: made-up exercises in a folder of their own, right and wrong answers, and what stays untouched."""
+"""The check of an exercise, with made-up ones: right and wrong answers, and what stays untouched."""
 
 import math
 import random
@@ -88,7 +88,7 @@ def test_an_error_that_is_raised_is_one_sentence():
 
 def test_an_unknown_name_is_one_sentence():
     for attempt in (lambda x: x, 3, nn.Linear(1, 1)):
-        with pytest.raises(ValueError, match="no exercise is called .*; keep the name .* starter cell: double$"):
+        with pytest.raises(ValueError, match=r"no exercise is called .*; keep the name .* starter cell: double$"):
             check(attempt)
 
 
@@ -141,7 +141,8 @@ def test_what_the_solution_changes_may_be_changed():
         ("True", 1, "you return 1, which is not right."),
         ("[1, 2]", (1, 2), "you return (1, 2); a list is expected."),
         ("[1, 2]", [1], "your list has the length 1; expected is 2."),
-        ("(1, [2, 3])", (1, [2, 4]), "in place 1 of your tuple: in place 1 of your list: you return 4, which is too large."),
+        ("(1, [2, 3])", (1, [2, 4]),
+         "in place 1 of your tuple: in place 1 of your list: you return 4, which is too large."),
         ("torch.ones(2)", [1.0, 1.0], "you return [1.0, 1.0]; a tensor is expected."),
         ("torch.ones(2, 3)", torch.ones(3, 2), "your result has the shape (3, 2); expected is (2, 3)."),
         ("torch.ones(2)", torch.ones(2).long(), "your result holds torch.int64; expected is torch.float32."),
@@ -171,7 +172,8 @@ def test_modules_are_compared_by_their_parameters():
     [
         ("3", 3.0), ("3", torch.tensor(3)), ("0.5", torch.tensor([0.5])), ("3", torch.tensor(3.0).numpy()),
         ("1e6", 1e6 + 1), ("(2, 3)", torch.Size([2, 3])), ("torch.ones(2)", torch.ones(2, requires_grad=True)),
-        ("torch.tensor([float('nan')])", torch.tensor([math.nan])), ("torch.ones(2)", nn.Parameter(torch.ones(2) + 1e-6)),
+        ("torch.tensor([float('nan')])", torch.tensor([math.nan])), 
+        ("torch.ones(2)", nn.Parameter(torch.ones(2) + 1e-6)),
     ],
 )  # fmt: skip
 def test_what_is_as_good_is_right(result, right):
@@ -211,7 +213,8 @@ def test_progress_goes_by_notebook_and_is_narrow():
     first, second, *rest = progress().splitlines()
     assert (first, second) == ("1 of 23 exercises are right. Still to do:", "01_first: double, triple")
     assert rest[0].startswith("elsewhere: exercise_number_0")
-    assert len(rest) > 2 and max(map(len, rest)) <= 88
+    assert len(rest) > 2
+    assert max(map(len, rest)) <= 88
 
 
 def test_an_unwritable_place_is_said(home):
