@@ -1,16 +1,19 @@
 """Exercises that check themselves: the reader's function beside the solution's, on inputs drawn from one seed.
 
-An exercise is a file in `solutions`, named as its function. The file holds the solution, `inputs()`, which yields tuples
-of arguments, and `ERRORS`: typical errors as edits of the solution, each with the sentence for whoever made it. It may
-hold `TOLERANCE`, by which part a number may differ, and `PICTURE`, labels for a drawing of both results.
+An exercise is a file in `solutions`, named as its function. The file holds the solution, `inputs()`, which yields
+tuples of arguments, and `ERRORS`: typical errors as edits of the solution, each with the sentence for whoever made it.
+It may hold `TOLERANCE`, by which part a number may differ, and `PICTURE`, labels for a drawing of both results.
 """
 
 import base64
+import contextlib
 import copy
 import html
 import importlib.util
 import inspect
 import math
+import random
+import textwrap
 import types
 from collections import namedtuple
 from pathlib import Path
@@ -24,6 +27,7 @@ from course_utils.widgets.guess import recall, remember
 
 SOLUTIONS = Path(__file__).parents[2] / "solutions"
 MOST_SHOWN = 160  # characters of a call in a sentence
+WIDTH = 88  # of a printed line
 COLOURS = {"not attempted": plots.GREY, "not yet": plots.VERMILION, "right": plots.GREEN}
 
 
@@ -35,9 +39,11 @@ class Outcome(namedtuple("Outcome", "name state sentence picture", defaults=["",
 
     def _repr_html_(self):
         head = f"<b style='color: {COLOURS[self.state]}'>{self.name}: {self.state}</b>"
-        image = self.picture and base64.b64encode(self.picture._repr_png_()).decode("ascii")
-        drawn = f"<br><img alt='your result beside the expected one' src='data:image/png;base64,{image}'>" if image else ""
-        return f"{head} {html.escape(self.sentence)}{drawn}"
+        text = f"{head} {html.escape(self.sentence)}"
+        if self.picture is None:
+            return text
+        image = base64.b64encode(self.picture._repr_png_()).decode("ascii")
+        return f"{text}<br><img alt='your result beside the expected one' src='data:image/png;base64,{image}'>"
 
 
 class Failure(namedtuple("Failure", "sentence")):
@@ -58,16 +64,22 @@ def check(attempt):
     exercise = load(getattr(attempt, "__name__", None))
     outcome = _compared(attempt, exercise)
     if outcome.state == "right":
-        return outcome._replace(sentence=remember(f"exercise {outcome.name}", True))
+        return outcome._replace(sentence=remember(f"exercise {outcome.name}", True).strip())
     return outcome
 
 
 def progress():
-    """Return a line: how many of the exercises were right so far, and which are still to do."""
+    """Return lines of text: how many exercises were right so far, and those still to do, by notebook."""
     names = sorted(path.stem for path in SOLUTIONS.glob("*.py"))
-    open_ones = [name for name in names if recall(f"exercise {name}") is not True]
-    to_do = f" Still to do: {', '.join(open_ones)}." if open_ones else ""
-    return f"{len(names) - len(open_ones)} of {len(names)} exercises are right.{to_do}"
+    to_do = [name for name in names if recall(f"exercise {name}") is not True]
+    lines = [f"{len(names) - len(to_do)} of {len(names)} exercises are right.{' Still to do:' * bool(to_do)}"]
+    for path in sorted((SOLUTIONS.parent / "notebooks").glob("*.ipynb")):
+        text = path.read_text(encoding="utf-8")
+        here = [name for name in to_do if f"check({name})" in text]
+        lines += [f"{path.stem}: {', '.join(here)}"] * bool(here)
+        to_do = [name for name in to_do if name not in here]
+    lines += [f"elsewhere: {', '.join(to_do)}"] * bool(to_do)
+    return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="    ") for line in lines)
 
 
 def load(name):
@@ -89,17 +101,32 @@ def _compared(attempt, exercise):
         got, changed = _called(attempt, arguments)
         if number == 0 and got is ...:
             return Outcome(name, "not attempted")
-        expected, _ = _called(solution, arguments)
-        wrong = changed or difference(got, expected, _tolerance(exercise))
+        expected, allowed = _called(solution, arguments)
+        wrong = difference(got, expected, _tolerance(exercise))
+        for parameter in [each for each in changed if each not in allowed][:1]:
+            wrong = f"your function changes its argument {parameter}; leave it as it is and return something new."
         if wrong:
-            return Outcome(name, "not yet", _typical(attempt, exercise, calls) or f"For {_call(name, arguments)} {wrong}")
+            sentence = _typical(attempt, exercise, calls) or f"For {_call(name, arguments)} {wrong}"
+            return Outcome(name, "not yet", sentence, _picture(exercise, got, expected))
     return Outcome(name, "right", "", _picture(exercise, got, expected))
 
 
 def _drawn(exercise):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with _seeded(0):
         return list(exercise.inputs())
+
+
+@contextlib.contextmanager
+def _seeded(number):
+    """Draw from a fixed seed, torch and Python's `random`, and give both back as they were."""
+    state = random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(number)
+        random.seed(number)
+        try:
+            yield
+        finally:
+            random.setstate(state)
 
 
 def _tolerance(exercise):
@@ -107,18 +134,18 @@ def _tolerance(exercise):
 
 
 def _called(function, arguments):
-    """Return what the function brings, a `Failure` for an error, and a sentence if it changed what it was given."""
+    """Return what the function brings, a `Failure` for an error, and which arguments differ afterwards, by name.
+
+    An object that compares by identity differs from its copy always, after the solution too.
+    """
     given = copy.deepcopy(arguments)
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
+        with _seeded(1):
             result = function(*given)
     except Exception as error:  # noqa: BLE001 (whatever the reader's code raises becomes one sentence in the outcome)
-        return Failure(f"it raises {explain(error)[0]}"), ""
-    for name, now, before in zip(inspect.signature(function).parameters, given, arguments, strict=False):
-        if not isinstance(now, torch.nn.Module) and difference(now, before, 0):
-            return result, f"your function changes its argument {name}; leave it as it is and return something new."
-    return result, ""
+        return Failure(f"it raises {explain(error)[0]}"), []
+    names = zip(inspect.signature(function).parameters, given, arguments, strict=False)
+    return result, [name for name, now, before in names if difference(now, before, 0)]
 
 
 def _typical(attempt, exercise, calls):
@@ -134,7 +161,7 @@ def _same(one, other, tolerance):
     failed = [isinstance(result, Failure) for result, _ in (one, other)]
     if any(failed):
         return all(failed) and one[0].sentence.partition("(line")[0] == other[0].sentence.partition("(line")[0]
-    return bool(one[1]) == bool(other[1]) and not difference(one[0], other[0], tolerance)
+    return one[1] == other[1] and not difference(one[0], other[0], tolerance)
 
 
 def variant(exercise, before, after):
@@ -162,7 +189,7 @@ def _call(name, arguments):
 
 
 def difference(got, expected, tolerance):
-    """Return how a result differs from the expected one, "" if it does not; numbers may differ by a part `tolerance`."""
+    """Return how a result differs from the expected one, or ""; numbers may differ by a part `tolerance`."""
     if isinstance(got, Failure) or isinstance(expected, Failure):
         return got.sentence if isinstance(got, Failure) else expected.sentence
     if isinstance(expected, torch.nn.Module):
@@ -180,8 +207,8 @@ def difference(got, expected, tolerance):
 
 
 def _of_numbers(got, expected, tolerance):
-    number = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
-    if not isinstance(number, int | float) or isinstance(number, bool):
+    number = got.item() if hasattr(got, "item") and torch.as_tensor(got).numel() == 1 else got
+    if not isinstance(number, int | float) or isinstance(number, bool) or math.isnan(number):
         return f"you return {shown(got)}; a number is expected."
     if math.isclose(number, expected, rel_tol=tolerance, abs_tol=tolerance * 1e-3):
         return ""
@@ -195,12 +222,14 @@ def _of_tensors(got, expected, tolerance):
         return f"your result has the shape {tuple(got.shape)}; expected is {tuple(expected.shape)}."
     if got.dtype != expected.dtype:
         return f"your result holds {got.dtype}; expected is {expected.dtype}."
+    got = got.detach().to(expected.device)
     close = torch.isclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance * 1e-2, equal_nan=True)
     if close.all():
         return ""
     place = tuple((~close).nonzero()[0].tolist())
     number, count = got[place].item(), int((~close).sum())
-    return f"{count} of {close.numel()} values are wrong; the first is {number:.4g} at {list(place)}."
+    where = f" at {list(place)}" if place else ""
+    return f"{count} of {close.numel()} values are wrong; the first is {number:.4g}{where}."
 
 
 def _of_sequences(got, expected, tolerance):
@@ -226,10 +255,13 @@ def _of_pairs(got, expected, tolerance, kind, pairs):
 
 
 def _picture(exercise, got, expected):
-    """Draw the last input's result and the expected one, where the exercise says how."""
-    labels = getattr(exercise, "PICTURE", None)
+    """Draw a row of numbers beside the expected one, where the exercise says how."""
+    labels, drawn = getattr(exercise, "PICTURE", None), {}
     if labels is None:
         return None
-    series = {name: list(enumerate(torch.as_tensor(values).tolist())) for name, values in
-              (("expected", expected), ("yours", got))}  # fmt: skip
-    return plots.lines(series, **labels)
+    for name, values in (("expected", expected), ("yours", got)):
+        row = values.detach().tolist() if isinstance(values, torch.Tensor) else values
+        if not isinstance(row, list | tuple) or not all(isinstance(number, int | float) for number in row):
+            return None
+        drawn[name] = [*enumerate(row)]
+    return plots.lines(drawn, **labels)
