@@ -146,3 +146,4 @@ def choose_dark_theme(page):
     page.locator(".lm-Menu-item", has_text="Theme").first.hover()
     page.locator('.lm-Menu-item[data-command="apputils:change-theme"]', has_text="JupyterLab Dark").first.click()
     page.wait_for_selector('body[data-jp-theme-light="false"]', state="attached")
+    page.wait_for_selector("#jupyterlab-splash", state="detached")

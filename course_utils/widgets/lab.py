@@ -20,12 +20,13 @@ WIDE = {"style": {"description_width": "8em"}, "layout": {"width": "auto"}}  # o
 STYLE = """<style>
 .course-lab {font-size: var(--jp-widgets-font-size)}
 .course-controls {grid-template-columns: repeat(auto-fill, minmax(min(19em, 100%), 1fr)); max-width: 72em}
-.course-lab .widget-readout {flex: none; min-width: 6em; max-width: none}
+.course-lab .widget-readout {flex: none; min-width: 6em; max-width: none; margin-left: 12px}
 .course-lab .widget-readout[contenteditable] {min-width: 3em}
-.course-lab pre {white-space: pre-wrap; overflow-wrap: anywhere; font-size: var(--jp-widgets-font-size)}
+.course-lab pre {white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere}
+.course-lab pre {font-size: var(--jp-widgets-font-size)}
 .course-lab table {font-size: 0.92em}
 .course-room > * {flex-shrink: 0}
-.course-room > img {flex-shrink: 1; min-height: 0; max-width: 100%; margin: 0; border-radius: 6px}
+.course-room > img {flex-shrink: 1; min-height: 0; max-width: 100%; margin: 0; overflow: clip; border-radius: 6px}
 @media (min-height: 700px) {.course-room {max-height: calc(100vh - 128px)}}
 .course-presenter {--jp-widgets-font-size: 20px; --jp-widgets-inline-height: 32px; --jp-widgets-radio-item-height: 36px}
 </style>"""
