@@ -105,15 +105,13 @@ def test_the_picture_follows_the_controls():
     assert len(lab.drawn) == 4
 
 
-def test_controls_are_attributes_and_stand_above_the_picture_in_columns():
-    class InColumns(Counter):
-        columns = (1, 1)
-
-    lab, wide = Counter(), InColumns()
-    assert lab.children[:-1] == (lab.number, lab.word, lab.errors, lab.picture, lab.printed, lab.presenter)
+def test_controls_are_attributes_and_stand_above_the_picture():
+    lab = Counter()
+    controls, errors, picture = lab.children[0].children
+    assert controls.children == (lab.number, lab.word)
     assert lab.controls == {"number": lab.number, "word": lab.word}
-    assert [column.children for column in wide.children[0].children] == [(wide.number,), (wide.word,)]
-    assert wide.children[1:3] == (wide.errors, wide.picture)
+    assert (errors, picture) == (lab.errors, lab.picture)
+    assert lab.children[1:-1] == (lab.printed, lab.presenter)
 
 
 def test_a_lab_around_a_function_hands_it_the_controls_by_name():

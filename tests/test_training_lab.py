@@ -460,7 +460,6 @@ def test_the_lab_opens_with_the_book_s_settings():
     assert (lab.sampling.value, lab.cell.value, lab.recipe.value, lab.lr.value) == ("sequential", "RNN", "book", 1.0)
     assert lab.lr.options == (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
     assert {name: rate for name, (_, rate) in lab.recipes.items()} == {"book": 1.0, "one cycle": 0.01}
-    assert [len(column.children) for column in lab.children[0].children] == [4, 3]
 
 
 @pytest.mark.parametrize(("error", "lines"), [("x" * 34 + " " + "y" * 35, 1), ("x" * 35 + " " + "y" * 35, 2)])
@@ -499,8 +498,8 @@ def test_the_table_has_a_row_for_every_run_with_its_lowest_held_out_perplexity()
     ])  # fmt: skip
     assert table.count("<tr>") == 4
     assert table.count("<th>") * 3 == table.count("<td>")
-    for words in ("<td>7.0</td><td>6.5 (epoch 2)</td><td>7.5</td><td>3</td>", "<td>3 of 10</td><td>stopped</td>",
-                  "<td>2e+13</td><td>inf (epoch 1)</td><td>inf</td>", "<td>0 of 10</td><td>training</td>"):  # fmt: skip
+    for words in ("<td>7.0</td><td>6.5 (epoch 2)</td><td>7.5</td><td>3</td>", "<td>3 of 10, stopped</td>",
+                  "<td>2e+13</td><td>inf (epoch 1)</td><td>inf</td>", "<td>0 of 10, training</td>"):  # fmt: skip
         assert words in table
     assert "<th>last held-out</th>" in runs.table([runs.Run(1, {"lr": 3.0, "num_epochs": 10}, None)])
     assert [runs._short(perplexity) for perplexity in (9_999, 10_000)] == ["9999.0", "1e+04"]

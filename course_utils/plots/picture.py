@@ -9,7 +9,7 @@ from matplotlib.image import imsave
 
 # Okabe and Ito's palette, told apart by colour-blind readers too
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#777777",
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#737373",
 )  # fmt: skip
 INK, FAINT = "#222222", "#666666"
 LAYER_COLOURS = (SKY, GREEN, YELLOW, BLUE)

@@ -14,7 +14,7 @@ from course_utils.fast import quick_layers
 from course_utils.models import RNNModel
 from course_utils.sweep import Result, follow
 from course_utils.widgets.lab import Lab, Latest, choice
-from course_utils.widgets.runs import html_table
+from course_utils.widgets.runs import html_table, in_words
 from course_utils.widgets.tasks import SECONDS_FOR_THE_PAGE, Tasks, running_loop
 
 NUM_BEST = 5
@@ -41,8 +41,6 @@ class RunExplorer(Tasks, Lab):
         live: configuration -> the `sweep.Result` of a live run as far as it got.
     """
 
-    columns = (4, 4)
-
     @checked(runs=kind(_are_runs, "a list of results of sweep, of two settings or more"))
     def __init__(self, runs, model=RNNModel):
         __tracebackhide__ = True
@@ -60,8 +58,8 @@ class RunExplorer(Tasks, Lab):
 
     def arrange(self):
         """The controls, the button, and the place for an error."""
-        *controls, errors = super().arrange()
-        return [*controls, self.train, errors]
+        controls, errors = super().arrange()
+        return [controls, self.train, errors]
 
     def below(self):
         """What the models wrote, and the best settings of all."""
@@ -124,6 +122,6 @@ def _best(grid):
     rows = []
     for setting, runs in grid.best(NUM_BEST):
         reached, seconds = [run.best for run in runs], [run.seconds for run in runs]
-        row = setting | {"lowest held-out": f"{min(reached):.2f} to {max(reached):.2f}"}
+        row = {"settings": in_words(setting), "lowest held-out": f"{min(reached):.2f} to {max(reached):.2f}"}
         rows.append(row | {"seconds": f"{max(seconds):.1f}", "parameters": f"{runs[0].parameters:,}"})
     return rows

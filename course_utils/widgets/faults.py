@@ -51,12 +51,12 @@ def explain(error):
 
 
 def as_html(sentence, more=""):
-    """An error in colour; what is more about it can be unfolded."""
+    """An error beside a bar in colour, in type that each theme has; what is more about it can be unfolded."""
     first, rest = (
         f"<pre style='white-space: pre-wrap; margin: 0'>{html.escape(text)}</pre>" for text in (sentence, more)
     )
     folded = f"<details><summary>Traceback</summary>{rest}</details>" if more else ""
-    return f"<div style='color: {VERMILION}'>{first}{folded}</div>"
+    return f"<div style='border-left: 4px solid {VERMILION}; padding-left: 8px'>{first}{folded}</div>"
 
 
 class Prints:

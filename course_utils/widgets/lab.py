@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import inspect
-import itertools
 import sys
 import threading
 
@@ -15,10 +14,21 @@ from course_utils.checks import bound, checked, shown
 from course_utils.widgets.faults import Prints, as_html, explain, shorten
 
 DPI = {False: 100, True: 150}  # of the picture, by the presenter switch
-WIDE = {"style": {"description_width": "8em"}, "layout": {"width": "28em"}}  # of a slider and its label
-LARGE_TYPE = """<style>
-.course-presenter {--jp-widgets-font-size: 20px; --jp-widgets-inline-height: 40px; --jp-widgets-radio-item-height: 36px}
-.course-presenter pre, .course-presenter table {font-size: 20px}
+WIDE = {"style": {"description_width": "8em"}, "layout": {"width": "auto"}}  # of a control, as wide as its column
+# As many columns of controls as there is room for; a value is never cut, even if its slider becomes short. In a window
+# that is high enough the picture shrinks until it has room below the controls; 128 pixels are JupyterLab's own
+STYLE = """<style>
+.course-lab {font-size: var(--jp-widgets-font-size)}
+.course-controls {grid-template-columns: repeat(auto-fill, minmax(min(19em, 100%), 1fr)); max-width: 72em}
+.course-lab .widget-readout {flex: none; min-width: 6em; max-width: none; margin-left: 12px}
+.course-lab .widget-readout[contenteditable] {min-width: 3em}
+.course-lab pre {white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere}
+.course-lab pre {font-size: var(--jp-widgets-font-size)}
+.course-lab table {font-size: 0.92em}
+.course-room > * {flex-shrink: 0}
+.course-room > img {flex-shrink: 1; min-height: 0; max-width: 100%; margin: 0; overflow: clip; border-radius: 6px}
+@media (min-height: 700px) {.course-room {max-height: calc(100vh - 128px)}}
+.course-presenter {--jp-widgets-font-size: 20px; --jp-widgets-inline-height: 32px; --jp-widgets-radio-item-height: 36px}
 </style>"""
 
 
@@ -33,20 +43,18 @@ class Lab(ipywidgets.VBox):
         controls: name -> ipywidgets control with a `value`.
 
     Attributes:
-        columns: how many controls stand in each column, side by side; without it each control has a line of its own.
         record: in most labs, what the picture shows; `plots.<the lab's subject>_picture(lab.record)` draws it without
             the lab.
         refusals: types of errors that are no fault of anybody's code, such as sizes that do not fit: once there is a
             picture, it stays, and the error's one sentence is shown above it.
     """
 
-    columns = ()
     refusals = ()
 
     def __init__(self, controls):
         __tracebackhide__ = True  # of an error in the reader's code, IPython shows her cell and her code
         self._lock = threading.RLock()  # JupyterLab delivers slider moves in a second thread while a cell runs
-        self.picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start", "max_width": "100%"})
+        self.picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start"})
         self.errors, self.printed = ipywidgets.HTML(), ipywidgets.HTML()
         self.presenter = ipywidgets.Checkbox(False, description="presenter: larger type", indent=False)
         self.presenter.observe(self._on_presenter, names="value")
@@ -59,8 +67,9 @@ class Lab(ipywidgets.VBox):
         for name, control in controls.items():
             setattr(self, name, control)
             control.observe(self._on_change, names="value")
-        style = ipywidgets.HTML(LARGE_TYPE, layout={"display": "none"})
-        super().__init__([*self.arrange(), self.picture, self.printed, *self.below(), self.presenter, style])
+        style = ipywidgets.HTML(STYLE, layout={"display": "none"})
+        room = ipywidgets.VBox([*self.arrange(), self.picture]).add_class("course-room")
+        super().__init__([room, self.printed, *self.below(), self.presenter, style])
         self.add_class("course-lab")
         close_those_before(self)
         try:
@@ -71,10 +80,8 @@ class Lab(ipywidgets.VBox):
             raise
 
     def arrange(self):
-        """Return the widgets above the picture: the controls in columns, and the place for an error."""
-        waiting = iter(self.controls.values())
-        columns = [ipywidgets.VBox(list(itertools.islice(waiting, count))) for count in self.columns]
-        return [*([ipywidgets.HBox(columns)] if columns else []), *waiting, self.errors]
+        """Return the widgets above the picture: the controls, and the place for an error."""
+        return [ipywidgets.GridBox([*self.controls.values()]).add_class("course-controls"), self.errors]
 
     def below(self):
         """Return the widgets below the picture; here none."""

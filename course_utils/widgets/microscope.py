@@ -20,8 +20,6 @@ class TensorMicroscope(Lab):
             ValueError says so.
     """
 
-    columns = (1, 2)
-
     @checked(known_tokens)
     def __init__(self, read, X, vocab):
         __tracebackhide__ = True

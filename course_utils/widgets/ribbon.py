@@ -20,7 +20,6 @@ class CorpusRibbon(Lab):
         batch_size, num_steps: the sizes to start with.
     """
 
-    columns = (3, 2)
     refusals = (NoBatch,)
 
     @checked(cuts=functions)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from course_utils import plots, saved_runs
+from course_utils import saved_runs
 from course_utils.loaders import bits_per_character
 from course_utils.widgets.faults import Prints
 
@@ -66,12 +66,12 @@ def load(path, number, text, vocab, model):
 
 
 def samples(history):
-    """The latest four samples as HTML, the newest on top and in full colour."""
+    """The latest four samples as HTML, the newest on top and in bold type."""
     written = [record for record in history if record.sample is not None][-4:]
     shown = [(record.epoch, html.escape(record.sample).replace("\n", "↵")) for record in reversed(written)]
     lines = [f"epoch {epoch:3}: {sample}" for epoch, sample in shown]
-    older = "".join(f"\n<span style='color: {plots.GREY}'>{line}</span>" for line in lines[1:])
-    return f"<pre style='white-space: pre-wrap; margin: 0'>{lines[0]}{older}</pre>" if lines else ""
+    rest = "".join(f"\n{line}" for line in lines[1:])
+    return f"<pre style='white-space: pre-wrap; margin: 0'><b>{lines[0]}</b>{rest}</pre>" if lines else ""
 
 
 def table(runs, density=None):
@@ -87,11 +87,18 @@ def html_table(rows):
     return f"<table border='1' cellpadding='3' style='{style}'><tr>{head}</tr>{body}</table>" if rows else ""
 
 
+def in_words(settings):
+    """Settings in one cell, whose lines can break: a number after its name, words alone."""
+    return ", ".join(value if isinstance(value, str) else f"{name.removeprefix('num_')} {value:g}"
+                     for name, value in settings.items())  # fmt: skip
+
+
 def _row(run, density):
     """The cells of a run's row in the table, by their column's name."""
     history, looked = run.history, [record for record in run.history if record.held_out_perplexity is not None]
-    row = {"run": run.number, **run.settings, "lr": f"{run.settings['lr']:g}"}
-    row |= {"num_epochs": f"{len(history)} of {run.settings['num_epochs']}", "state": run.state}
+    settings = {name: value for name, value in run.settings.items() if name != "num_epochs"}
+    row = {"run": run.number, "settings": in_words(settings)}
+    row["epochs"] = f"{len(history)} of {run.settings['num_epochs']}, {run.state}"
     row |= {"training": "–", "lowest held-out": "–", "last held-out": "–", "tokens/s": "–"}
     if history:
         row["training"] = _short(history[-1].perplexity)

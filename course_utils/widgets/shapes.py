@@ -6,7 +6,7 @@ from course_utils import plots
 from course_utils.checks import checked
 from course_utils.experiments.shapes import CELLS, layer_shapes
 from course_utils.models import RNNModel
-from course_utils.widgets.lab import Lab, Latest, choice, int_slider
+from course_utils.widgets.lab import WIDE, Lab, Latest, choice, int_slider
 
 
 class ShapeExplorer(Lab):
@@ -17,8 +17,6 @@ class ShapeExplorer(Lab):
     Args:
         model: a class called as `model(rnn_layer, vocab_size)`, with `forward(X, state)` and `begin_state`.
     """
-
-    columns = (4, 3)  # the sizes of the data, those of the layer
 
     @checked()
     def __init__(self, model=RNNModel):
@@ -31,7 +29,7 @@ class ShapeExplorer(Lab):
             "num_hiddens": int_slider("H, hidden units", 4, 1, 256),
             "num_layers": int_slider("layers", 1, 1, 4),
             "cell": choice("cell", list(CELLS)),
-            "bidirectional": ipywidgets.Checkbox(False, description="bidirectional"),
+            "bidirectional": ipywidgets.Checkbox(False, description="bidirectional", **WIDE),
         }
         super().__init__(controls)
 

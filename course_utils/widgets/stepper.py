@@ -35,7 +35,6 @@ class PredictionStepper(Lab):
         ValueError: the model is bidirectional, or the first prefix is empty or has an unknown character.
     """
 
-    columns = (3, 2)
     refusals = (stepper.Unreadable,)
 
     @checked(same_device, prefix=optional(string))
@@ -53,8 +52,9 @@ class PredictionStepper(Lab):
 
     def arrange(self):
         """The controls, the buttons and the text; what is wrong with a prefix stands below it."""
-        *controls, errors = super().arrange()
-        return [*controls, ipywidgets.HBox([self.step, self.run, self.reset]), self.output, errors]
+        controls, errors = super().arrange()
+        controls.children += (ipywidgets.HBox([self.step, self.run, self.reset]),)
+        return [controls, self.output, errors]
 
     @property
     def text(self):

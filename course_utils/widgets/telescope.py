@@ -18,8 +18,6 @@ class GradientTelescope(Lab):
         build: the reader's own function that builds a layer, called as `build(cell, input_size, num_hiddens)`.
     """
 
-    columns = (4, 3)
-
     @checked()
     def __init__(self, build=plain_layer):
         __tracebackhide__ = True
@@ -30,7 +28,7 @@ class GradientTelescope(Lab):
             "num_lags": int_slider("steps back", 61, 11, 121, 10),
             "seed": int_slider("seed", 0, 0, 20),
             "scale": _number_slider("scale of W_hh", 1.0, 0.4, 4.0, 0.1),
-            "orthogonal": ipywidgets.Checkbox(False, description="orthogonal W_hh"),
+            "orthogonal": ipywidgets.Checkbox(False, description="orthogonal W_hh", **WIDE),
             "forget_bias": _number_slider("forget bias", 0.0, -2.0, 6.0, 0.5),
         }
         super().__init__(controls)

@@ -65,7 +65,6 @@ class TrainingLab(Tasks, Lab):
         runs: the `Run` records since the lab was opened or reset.
     """
 
-    columns = (4, 3)
     refusals = (NoBatch,)
     _turn = None  # weak reference to the lab that may train
 
@@ -260,14 +259,14 @@ class TrainingLab(Tasks, Lab):
 
     def arrange(self):
         """The controls, the buttons, a line that says what is going on, and the place for an error."""
-        *columns, errors = super().arrange()
+        controls, errors = super().arrange()
         self.start = self._button(self._start, "train a new model with these settings", button_style="primary")
         self.pause = self._button(self._pause, "pause the run, or go on with it")
         self.stop = self._button(self._stop, "end the run; its model and curves are kept")
         self.reset = self._button(self._reset, "forget all runs and put the controls back")
         self.save = self._button(self._save, "keep the runs in files, for after a restart of the kernel")
         buttons = ipywidgets.HBox([self.start, self.pause, self.stop, self.reset, self.save])
-        return [*columns, buttons, self.status, errors]
+        return [controls, buttons, self.status, errors]
 
     def _button(self, action, tip, **looks):
         name = action.__name__.strip("_").capitalize()
