@@ -24,10 +24,12 @@ text = "a short text of the course for the vocabulary and for the ribbon " * 4
 vocab = Vocab(list(text))
 net = RNNModel(nn.RNN(len(vocab), 8), len(vocab))
 
+layer = nn.RNN(len(vocab), 4)
+
 def read(one_hot, layout):
-    by_time = (one_hot if layout == "none" else one_hot.transpose(0, 1)).sum(2)
-    sums = by_time.cumsum(0)
-    return (sums if layout == "none" else sums.transpose(0, 1))[..., None]
+    swapped = layout != "none"
+    Y = layer(one_hot.transpose(0, 1) if swapped else one_hot)[0]
+    return Y.transpose(0, 1) if swapped else Y
 
 def epochs(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix):
     for epoch in range(1, num_epochs + 1):
@@ -35,7 +37,7 @@ def epochs(net, train_iter, vocab, lr, num_epochs, device, *, recipe, prefix):
 """
 OPENED = {
     "shape explorer": "ShapeExplorer()",
-    "tensor microscope": "TensorMicroscope(read, torch.arange(16).reshape(2, 8), vocab)",
+    "tensor microscope": "TensorMicroscope(read, torch.arange(32).reshape(4, 8) % 20, vocab)",
     "corpus ribbon": """cuts = {"sequential": seq_data_iter_sequential, "random": seq_data_iter_random}
 CorpusRibbon(cuts, text[:240])""",
     "training lab": """lab = TrainingLab(epochs=epochs, corpus="story", tokens="words")
