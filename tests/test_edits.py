@@ -25,8 +25,8 @@ CELLS = {  # notebook -> the ids of the cells that its labs and calls need
                     "train-s01", "train-s03", "train-45", "train-46"),
 }  # fmt: skip
 TRAINING = [
-    ("train-34", "if state is None or not train_iter.carries_state:", "if True:"),  # exercise 3 of notebook 04
-    ("train-34", "max_norm=1)", "max_norm=0.01)"),  # exercise 5
+    ("train-34", "if state is None or not train_iter.carries_state:", "if True:"),  # "More to try" of 04, number 3
+    ("train-34", "max_norm=1)", "max_norm=0.01)"),  # number 5
     ("train-28", "return state.detach()", "return 0 * state.detach()"),
     ("train-38", "exp().item()", "exp().item() + 1"),
     ("train-43", "limit=20_000", "limit=500"),
