@@ -12,4 +12,4 @@ def pytest_collection_modifyitems(config, items):
 def _place(item):
     if item.path.suffix == ".ipynb":
         return 1
-    return 2 if item.path.name == "test_browser.py" else 0
+    return 2 if item.path.name in ("test_browser.py", "test_present.py") else 0
