@@ -9,7 +9,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root) # in a container there 
 endif
 LAB := --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
-.PHONY: help setup setup-test lab test fuzz mutants notebooks lint lock bench experiments sweep slides handout clean
+.PHONY: help setup setup-test lab present test fuzz mutants notebooks lint lock bench experiments sweep slides handout clean
 
 help:                ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -21,6 +21,9 @@ setup-test:          ## the same, with the test tools of requirements-test.lock
 	@$(PYTHON) tools/set_up.py requirements-test.lock
 
 lab: setup           ## open the course in JupyterLab (pass options with ARGS="--no-browser --port=8899")
+	@$(BIN)/python -m jupyterlab $(LAB) $(AS_ROOT) $(ARGS)
+
+present: setup-test  ## the same, and Ctrl+Shift+C, "Start Deck" shows the open notebook as live slides
 	@$(BIN)/python -m jupyterlab $(LAB) $(AS_ROOT) $(ARGS)
 
 test: setup-test     ## run every test, notebooks included, side by side by file

@@ -1,6 +1,7 @@
 """What holds for unit tests and notebooks alike: the guard over notebook cells, and the order of the whole run."""
 
 pytest_plugins = ["nbval_guard"]
+BROWSER = ("test_browser.py", "test_room.py", "test_present.py", "test_slides.py")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -12,4 +13,4 @@ def pytest_collection_modifyitems(config, items):
 def _place(item):
     if item.path.suffix == ".ipynb":
         return 1
-    return 2 if item.path.name in ("test_browser.py", "test_room.py") else 0
+    return 2 if item.path.name in BROWSER else 0

@@ -125,7 +125,7 @@ def shows_something_beside_every_widget(notebook, folder):
 def checks_only_what_it_stores(notebook, folder):
     for number, cell in enumerate(code(notebook)):
         tags = cell.metadata.get("tags", [])
-        unknown = set(tags) - {"nbval-check-output", "raises-exception", "variant"}
+        unknown = set(tags) - {"core", "nbval-check-output", "raises-exception", "variant"}
         if unknown:
             yield f"Cell {number} has unknown tags {sorted(unknown)}"
         if "nbval-check-output" in tags and not any(readable(output).strip() for output in cell.outputs):
@@ -158,14 +158,18 @@ def opens_with_title_time_and_prerequisites(notebook, folder):
             yield f"says nothing of {word} before its first code cell"
 
 
+def minutes(cells):
+    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+    return words / 130 + sum(cell.cell_type == "code" for cell in cells)
+
+
 def claims_the_minutes_it_takes(notebook, folder):
     """130 words a minute and a minute for each code cell, as notebook 00 says; exercises are not counted."""
     read = list(itertools.takewhile(lambda cell: not cell.source.startswith("## Exercises"), notebook.cells))
-    words = sum(len(cell.source.split()) for cell in read if cell.cell_type == "markdown")
-    minutes = words / 130 + sum(cell.cell_type == "code" for cell in read)
+    taken = minutes(read)
     claimed = [int(number) for number in re.findall(r"about (\d+) minutes", read[0].source)]
-    if not claimed or abs(claimed[0] / minutes - 1) > 0.2:
-        yield f"claims {claimed} minutes; its words and cells take about {minutes:.0f}"
+    if not claimed or abs(claimed[0] / taken - 1) > 0.2:
+        yield f"claims {claimed} minutes; its words and cells take about {taken:.0f}"
 
 
 def closes_with_what_we_saw(notebook, folder):
