@@ -6,11 +6,33 @@ from pathlib import Path
 import make_handout
 import nbformat
 import pytest
+from test_notebooks import minutes
 
 DOCS = Path(__file__).parents[1] / "docs"
 NOTEBOOKS = {path.name[:2]: nbformat.read(path, 4) for path in sorted((DOCS.parent / "notebooks").glob("*.ipynb"))}
 WORDS = {number: "\n".join(cell.source for cell in notebook.cells).lower() for number, notebook in NOTEBOOKS.items()}
 TERMS = re.findall(r"^\| ([^|]+?) \|.*\| (\d\d) \|$", (DOCS / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def sections():
+    """(number of the notebook, section, minutes, minutes of the core path) for all that is read before the exercises."""
+    for number, notebook in NOTEBOOKS.items():
+        parts = {}
+        for cell in notebook.cells:
+            if cell.source.startswith("## Exercises"):
+                break
+            found = re.match("## (.*)", cell.source) if cell.cell_type == "markdown" else None
+            name = found[1] if found else ([*parts] or ["opening"])[-1]
+            parts.setdefault(name, []).append(cell)
+        for name, cells in parts.items():
+            core = [cell for cell in cells if "core" in cell.metadata.get("tags", [])]
+            yield number, name, round(minutes(cells)), round(minutes(core))
+
+
+def test_the_plan_counts_the_minutes_of_every_section():
+    plan = (DOCS / "teaching.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d\d) \| (.*) \| (\d+) \| (\d*) \|$", plan, re.MULTILINE)
+    assert [(number, name, int(taken), int(core or 0)) for number, name, taken, core in rows] == [*sections()]
 
 
 def test_the_glossary_is_in_order_and_each_term_stands_in_it_once():
