@@ -15,7 +15,7 @@ TERMS = re.findall(r"^\| ([^|]+?) \|.*\| (\d\d) \|$", (DOCS / "glossary.md").rea
 
 
 def sections():
-    """(number of the notebook, section, minutes, minutes of the core path) for all that is read before the exercises."""
+    """(notebook, section, minutes, minutes of the core path) for all that is read before the exercises."""
     for number, notebook in NOTEBOOKS.items():
         parts = {}
         for cell in notebook.cells:

@@ -1,6 +1,5 @@
 """Greedy text equals the book's, drawn text follows the softmax, and nothing about the model changes."""
 
-
 import numpy as np
 import pytest
 import torch
