@@ -21,9 +21,8 @@ setup-test:          ## the same, with the test tools of requirements-test.lock
 	@$(PYTHON) tools/set_up.py requirements-test.lock
 
 lab: setup           ## open the course in JupyterLab (pass options with ARGS="--no-browser --port=8899")
-	@$(BIN)/python -m jupyterlab $(LAB) $(AS_ROOT) $(ARGS)
-
 present: setup-test  ## the same, and Ctrl+Shift+C, "Start Deck" shows the open notebook as live slides
+lab present:
 	@$(BIN)/python -m jupyterlab $(LAB) $(AS_ROOT) $(ARGS)
 
 test: setup-test     ## run every test, notebooks included, side by side by file

@@ -6,7 +6,7 @@ from pathlib import Path
 import make_handout
 import nbformat
 import pytest
-from test_notebooks import minutes
+from make_slides import lesson, minutes
 
 DOCS = Path(__file__).parents[1] / "docs"
 NOTEBOOKS = {path.name[:2]: nbformat.read(path, 4) for path in sorted((DOCS.parent / "notebooks").glob("*.ipynb"))}
@@ -18,9 +18,7 @@ def sections():
     """(notebook, section, minutes, minutes of the core path) for all that is read before the exercises."""
     for number, notebook in NOTEBOOKS.items():
         parts = {}
-        for cell in notebook.cells:
-            if cell.source.startswith("## Exercises"):
-                break
+        for cell in lesson(notebook):
             found = re.match("## (.*)", cell.source) if cell.cell_type == "markdown" else None
             name = found[1] if found else ([*parts] or ["opening"])[-1]
             parts.setdefault(name, []).append(cell)

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import nbformat
 import pytest
 import store_notebooks
+from make_slides import lesson, minutes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 FOLDER = store_notebooks.NOTEBOOKS
@@ -158,14 +159,9 @@ def opens_with_title_time_and_prerequisites(notebook, folder):
             yield f"says nothing of {word} before its first code cell"
 
 
-def minutes(cells):
-    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
-    return words / 130 + sum(cell.cell_type == "code" for cell in cells)
-
-
 def claims_the_minutes_it_takes(notebook, folder):
     """130 words a minute and a minute for each code cell, as notebook 00 says; exercises are not counted."""
-    read = list(itertools.takewhile(lambda cell: not cell.source.startswith("## Exercises"), notebook.cells))
+    read = lesson(notebook)
     taken = minutes(read)
     claimed = [int(number) for number in re.findall(r"about (\d+) minutes", read[0].source)]
     if not claimed or abs(claimed[0] / taken - 1) > 0.2:

@@ -35,7 +35,7 @@ def decks(tmp_path_factory):
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_every_cell_before_the_exercises_is_on_one_slide(path):
     notebook = nbformat.read(path, as_version=4)
-    cells = list(make_slides.chosen(notebook))
+    cells = make_slides.chosen(notebook)
     grouped = make_slides.slides(cells)
     assert [cell for group in grouped for cell in group] == cells
     assert all(make_slides.height(group[0]) <= 2 * make_slides.FULL for group in grouped)

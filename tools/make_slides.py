@@ -9,6 +9,7 @@ reveal.js shows the slides. npm brings it, once; it is kept in the user's cache,
 import argparse
 import hashlib
 import html
+import itertools
 import re
 import shutil
 import subprocess
@@ -93,14 +94,20 @@ def unpack(archive, folder):
             (folder / name).write_bytes(files.extractfile(f"package/{name}").read())
 
 
+def lesson(notebook):
+    """The cells before the exercises."""
+    return list(itertools.takewhile(lambda cell: not cell.source.startswith("## Exercises"), notebook.cells))
+
+
+def minutes(cells):
+    """How long they take: a minute for 130 words, and one for each code cell."""
+    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+    return words / 130 + sum(cell.cell_type == "code" for cell in cells)
+
+
 def chosen(notebook, core=False):
-    """The cells that are shown: those before the exercises, without what is tagged to be skipped."""
-    for cell in notebook.cells:
-        if cell.source.startswith("## Exercises"):
-            return
-        left_out = cell.metadata.get("slideshow", {}).get("slide_type") == "skip"
-        if not left_out and (not core or "core" in cell.metadata.get("tags", [])):
-            yield cell
+    """The cells that are shown: all of the lesson, or those of the core path."""
+    return [cell for cell in lesson(notebook) if not core or "core" in cell.metadata.get("tags", [])]
 
 
 def slides(cells):
@@ -161,12 +168,10 @@ def output_html(output):
 
 def notes(cells):
     """What the speaker reads: how long the slide takes, and what to ask before the result is shown."""
-    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
-    minutes = words / 130 + sum(cell.cell_type == "code" for cell in cells)
     guesses = (cell.source for cell in cells if cell.cell_type == "code" and "Guess(" in cell.source)
     asked = [question for source in guesses for question in re.findall(r'"([^"]*(?:\?|\.\.\.))"', source)]
     said = [f"<p>Ask aloud, and let everybody write an answer down: <b>{html.escape(words)}</b></p>" for words in asked]
-    return f"<aside class='notes'><p>About {max(1, round(minutes))} min.</p>{''.join(said)}</aside>"
+    return f"<aside class='notes'><p>About {max(1, round(minutes(cells)))} min.</p>{''.join(said)}</aside>"
 
 
 def section(cells):
@@ -199,7 +204,7 @@ def main(arguments=None):
     asked.folder.mkdir(exist_ok=True)
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        if list(chosen(notebook, asked.core)):
+        if chosen(notebook, asked.core):
             page = deck(notebook, parts, asked.core)
             (asked.folder / f"{path.stem}.html").write_text(page, encoding="utf-8")
             print(f"{asked.folder.name}/{path.stem}.html: {page.count('<section>')} slides, {len(page) / 1e6:.1f} MB")

@@ -111,8 +111,7 @@ def make_environment(root, venv, build):
 
 def install(root, python, lock, build):
     """Install the pins with their hashes, then torch, then the course itself from its folder."""
-    # Python compiles what it imports; compiling all of it here, on one core, would take half of the time
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--no-compile"]
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install"]
     run_or_fail([*pip, "--require-hashes", "-r", os.path.join(root, lock)], stderr=subprocess.PIPE)
     if build == "CPU" and sys.platform == "linux":  # elsewhere the default index has the right build
         options = ["--index-url", TORCH_CPU_INDEX, "--retries", "1", "--timeout", "15", "--no-deps"]

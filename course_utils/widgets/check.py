@@ -38,12 +38,12 @@ class Outcome(namedtuple("Outcome", "name state sentence picture", defaults=["",
         return ": ".join(filter(None, self[:3]))
 
     def _repr_html_(self):
-        head = f"<b style='color: {COLOURS[self.state]}'>{self.name}: {self.state}</b>"
-        text = f"{head} {html.escape(self.sentence)}"
-        if self.picture is None:
-            return text
-        image = base64.b64encode(self.picture._repr_png_()).decode("ascii")
-        return f"{text}<br><img alt='your result beside the expected one' src='data:image/png;base64,{image}'>"
+        bar = f"border-left: 4px solid {COLOURS[self.state]}; padding-left: 8px"  # type in colour is faint in one theme
+        text = f"<b>{self.name}: {self.state}</b> {html.escape(self.sentence)}"
+        if self.picture is not None:
+            image = base64.b64encode(self.picture._repr_png_()).decode("ascii")
+            text += f"<br><img alt='your result beside the expected one' src='data:image/png;base64,{image}'>"
+        return f"<div style='{bar}'>{text}</div>"
 
 
 class Failure(namedtuple("Failure", "sentence")):
