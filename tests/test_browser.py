@@ -50,7 +50,9 @@ SHORT = {
     "06_long_sequences": "long-01 long-56 long-57 long-59",
     "07_explore": "explore-11 explore-13 explore-15 explore-17",
 }
-AS_A_PAGE = "01_hidden_state_shapes"  # Voila shows this one; its lab is also that of 03
+AS_A_PAGE = "01_hidden_state_shapes"  # Voila shows this one, its lab and all
+AS_SLIDES = "03_rnn_model"  # tests/test_present.py shows this one
+IN_LAB = [path for path in NOTEBOOKS if path.stem not in (AS_A_PAGE, AS_SLIDES)]
 WINDOW = {"width": 1280, "height": 900}
 SECONDS = 1_000  # playwright counts in milliseconds
 PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(each => each.textContent)"
@@ -285,16 +287,6 @@ def cut_labels(lab):
     return lab.locator(".widget-label:visible").evaluate_all(cut)
 
 
-def present(lab):
-    """Enlarge the lab for a projector: the picture grows, labels are larger and still whole."""
-    label = lab.locator(".widget-label:visible").first
-    height, shown = label.bounding_box()["height"], fingerprint(lab)
-    lab.get_by_text("presenter: larger type").click()
-    until_changed(lab, shown)
-    assert label.bounding_box()["height"] > height
-    assert cut_labels(lab) == []
-
-
 def drive_training(lab):
     """Start, move sliders, pause, resume, stop, each by the mouse or the keyboard."""
     page, status = lab.page, lab.locator("b").first
@@ -337,7 +329,7 @@ def photograph(place, name, page=None):
 # The tests
 
 
-@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem != AS_A_PAGE], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", IN_LAB, ids=lambda path: path.stem)
 def test_a_notebook_and_its_labs_in_jupyterlab(page, lab_server, home, path):
     with at_work(page, lab_server, path.name, promised_errors(home / "notebooks" / path.name)) as labs:
         for number in range(labs.count()):
@@ -346,7 +338,6 @@ def test_a_notebook_and_its_labs_in_jupyterlab(page, lab_server, home, path):
             assert cut_labels(lab) == []
             (drive_training if button(lab, "Start").count() else drive)(lab)
             photograph(lab, f"{path.stem}-lab-{number + 1}", page)
-            present(lab)
         photograph(page, path.stem)
 
 

@@ -67,7 +67,7 @@ BREAKS = [
               "def _on_change(self, change):\n        threading.Thread(target=lambda: 1 / 0).start()\n",
               START, "Exception in thread"),
     lab_break("a picture that is not in the page", "ipywidgets.VBox([*self.arrange(), self.picture])",
-              "ipywidgets.VBox(self.arrange())", "tests/test_browser.py -k 'jupyterlab and 03'", "img"),
+              "ipywidgets.VBox(self.arrange())", "tests/test_present.py", "img"),
     frozen("shapes", "record", "layer_shapes", 1, "assert lab.record.Y[-1] =="),
     frozen("microscope", "record", "focus", 2, "the same inputs as in the maps above"),
     frozen("ribbon", "record", "corpus_ribbon", 4, "in ribbon.record.sources"),
@@ -125,7 +125,7 @@ def shortened(course, name, ids):
 
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.name)
 def test_a_break_turns_the_suite_red(course, broken):
-    if "browser" in broken.tests and CHROMIUM is None:
+    if "present" in broken.tests and CHROMIUM is None:
         pytest.skip("there is no chromium on this machine")
     path, tests = course / broken.file, shlex.split(broken.tests)
     healthy = path.read_text(encoding="utf-8")

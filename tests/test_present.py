@@ -2,6 +2,7 @@
 
 import pytest
 from test_browser import (  # noqa: F401  the fixtures are used by their names
+    AS_SLIDES,
     CHROMIUM,
     SECONDS,
     at_work,
@@ -41,7 +42,7 @@ def go_to(page, lab):  # noqa: F811
 
 
 def test_a_lab_follows_its_slider_inside_a_slide(page, lab_server):  # noqa: F811
-    with at_work(page, lab_server, "03_rnn_model.ipynb"):
+    with at_work(page, lab_server, f"{AS_SLIDES}.ipynb"):
         lab = page.locator(".course-lab").first
         page.locator(".jp-Notebook .jp-Cell").first.click()
         command(page, "Start Deck")
