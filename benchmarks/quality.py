@@ -1,6 +1,6 @@
 """Held-out quality after at most a minute, beside the book's recipes, on The Time Machine; three seeds each.
 
-The training loop and `one_cycle` are the taught ones, `DropoutModel` is that of notebook 06, line for line.
+The training loop and `one_cycle` are the taught ones, `DropoutModel` is that of notebook 07, line for line.
 Dimensions: T time steps, B batch size, V vocabulary, H hidden units.
 """
 
@@ -41,7 +41,7 @@ class DropoutModel(nn.Module):
 
 
 class Shuffled:
-    """Windows (N, T + 1) in random order: as notebook 06's DataLoader, but quicker."""
+    """Windows (N, T + 1) in random order: as notebook 07's DataLoader, but quicker."""
 
     carries_state = False  # `train_epoch` begins each batch with a fresh state
 
@@ -82,7 +82,7 @@ def d2l_en_tokens(text):
 
 
 def d2l_en_split(tokens, vocab_size, device, seed=0, num_epochs=8):
-    """Train notebook 06's recipe on d2l-en's split; return the validation perplexity and the seconds, about 15."""
+    """Train notebook 07's recipe on d2l-en's split; return the validation perplexity and the seconds, about 15."""
     torch.manual_seed(seed)
     return _on_split(tokens, DropoutModel(vocab_size, 128), 256, one_cycle, 5e-3, num_epochs, device)
 

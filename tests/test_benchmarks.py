@@ -1,4 +1,4 @@
-"""The figures in README and notebook 06 are the benchmarks'; its recipes learn, in seconds; full runs: `make bench`."""
+"""The figures in README and notebook 07 are the benchmarks'; its recipes learn, in seconds; full runs: `make bench`."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from course_utils.training import baselines, sgd
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[1]
-NOTEBOOK = ROOT / "notebooks" / "06_long_sequences.ipynb"
+NOTEBOOK = ROOT / "notebooks" / "07_long_sequences.ipynb"
 RESULTS = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
 
 

@@ -163,7 +163,7 @@ def test_an_edit_of_the_model_moves_its_training_and_its_shapes(model, before, a
 
 
 def test_an_edit_of_choose_moves_the_stepper(model):
-    source = nbformat.read(NOTEBOOKS / "05_prediction.ipynb", as_version=4)
+    source = nbformat.read(NOTEBOOKS / "06_prediction.ipynb", as_version=4)
     cells = [cell.source for cell in source.cells if cell.source.startswith(("def choose(", "def distribution("))]
     assert len(cells) == 2
     for cell in cells:
