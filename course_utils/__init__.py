@@ -17,6 +17,7 @@ _HOME = {
     "load_run": "saved_runs",
     "predict": "prediction",
     "progress": "widgets.check",
+    "set_language": "language",
     "train": "train_live",
     "try_gpu": "devices",
 }

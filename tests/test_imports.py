@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "course_utils"
 FLOORS = {
     "checks": 0,  # what anybody may call: refusals, and the mode of a model
     "modes": 0,
+    "language": 0,
     **dict.fromkeys(["models", "prediction", "corpora", "plots", "devices"], 1),
     **dict.fromkeys(["training", "fast", "text", "loaders", "reference", "checkpoints", "saved_runs"], 2),
     **dict.fromkeys(["train_live", "experiments", "sweep"], 3),

@@ -4,6 +4,7 @@ import math
 
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
+from course_utils.plots.fonts import caption
 from course_utils.plots.picture import BLUE, GREY, VERMILION, QuickPicture
 from course_utils.plots.series import draw_marks
 
@@ -20,10 +21,11 @@ class TrainingCurves:
         self.picture = QuickPicture(6.5, 3.6)  # fixed margins: nothing jumps, and drawing takes two thirds of the time
         axes = self.axes = self.picture.add_axes((0.09, 0.14, 0.88, 0.78))
         moving = {"animated": True}  # drawn over the rest
-        (self.training,) = axes.plot([], [], color=BLUE, label="training text", **moving)
-        (self.held_out,) = axes.plot([], [], "o-", color=VERMILION, markersize=3, label="held-out text", **moving)
+        names = caption("training text"), caption("held-out text")
+        (self.training,) = axes.plot([], [], color=BLUE, label=names[0], **moving)
+        (self.held_out,) = axes.plot([], [], "o-", color=VERMILION, markersize=3, label=names[1], **moving)
         draw_marks(axes, baselines, {})
-        axes.set(xlabel="epoch", ylabel="perplexity", yscale="log", xlim=(0, max(last_epoch, 1)))
+        axes.set(xlabel=caption("epoch"), ylabel=caption("perplexity"), yscale="log", xlim=(0, max(last_epoch, 1)))
         axes.set_yticks([1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000])
         axes.set_ylim(1, 40)  # after the ticks, which would widen it
         axes.yaxis.set_major_formatter(ScalarFormatter())
@@ -70,7 +72,7 @@ class RunCurves(TrainingCurves):
         The hint stands in the middle; without one, an empty picture says what to do.
         """
         super().draw(history, title)
-        self.hint.set_text(hint or ("" if history or earlier else "press Start: the curves grow here"))
+        self.hint.set_text(hint or ("" if history or earlier else caption("press Start: the curves grow here")))
         for artist in self.ghosts:
             artist.remove()
         self.ghosts, unseen = [], []

@@ -4,7 +4,10 @@ import contextlib
 import functools
 import logging
 
+import matplotlib
 from matplotlib import font_manager
+
+from course_utils.language import language, say
 
 UNKNOWN, PLACEHOLDER = "<unk>", "□"
 SENTENCE = f"{PLACEHOLDER}: a sign that no font here has; Noto Sans CJK would have most"
@@ -38,6 +41,20 @@ def families(text, family="sans"):
 def drawable(text):
     """Return a text with placeholders for the signs that no font has."""
     return "".join(sign if sign == "\n" or font_with(sign) else PLACEHOLDER for sign in text)
+
+
+def caption(text, **values):
+    """Return what `say` does, in a figure; in English where no font of this machine can draw it."""
+    translated = say(text, **values)
+    if language() == "en" or all(sign == "\n" or font_with(sign) for sign in translated):
+        return translated
+    return text.format(**values) if values else text
+
+
+def use_fonts():
+    """Let whatever names no font be drawn in the reader's language."""
+    if language() != "en":
+        matplotlib.rcParams["font.family"] = families(caption("perplexity"))
 
 
 def visible(text):

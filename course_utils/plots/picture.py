@@ -7,6 +7,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
+from course_utils.plots.fonts import use_fonts
+
 # Okabe and Ito's palette, told apart by colour-blind readers too
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#737373",
@@ -19,8 +21,9 @@ SHIFT = 0.4  # a step along a tensor's first axis is drawn this many numbers to 
 class Picture(Figure):
     """A matplotlib figure that shows itself as PNG in a notebook, with no backend behind it."""
 
-    def __init__(self, width=6.5, height=3.6):
-        super().__init__(figsize=(width, height), dpi=100, layout="constrained")
+    def __init__(self, width=6.5, height=3.6, layout="constrained"):
+        use_fonts()
+        super().__init__(figsize=(width, height), dpi=100, layout=layout)
 
     def png(self, dpi=100):
         """The picture as PNG bytes; more dots per inch make it larger."""
@@ -41,7 +44,7 @@ class FixedPicture(Picture):
     """A picture whose axes stand at fixed places: without a layout pass it is drawn in half the time."""
 
     def __init__(self, width, height):
-        Figure.__init__(self, figsize=(width, height), dpi=100)
+        super().__init__(width, height, layout=None)
 
 
 class QuickPicture(FixedPicture):

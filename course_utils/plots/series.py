@@ -5,7 +5,7 @@ import statistics
 
 from matplotlib.ticker import NullFormatter
 
-from course_utils.plots.fonts import drawable, families, visible
+from course_utils.plots.fonts import caption, drawable, families, visible
 from course_utils.plots.picture import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, Picture
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY, INK, PURPLE)
@@ -50,7 +50,7 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
             if math.isfinite(value) and (value > 0 or "y" not in log):
                 groups.setdefault(place, []).append(value)
         means = map(statistics.geometric_mean if "y" in log else statistics.fmean, groups.values())
-        axes.plot([*groups], [*means], style, color=colours[name], markersize=4, label=name)
+        axes.plot([*groups], [*means], style, color=colours[name], markersize=4, label=caption(name))
         if any(len(group) > 1 for group in groups.values()):
             low, high = [*map(min, groups.values())], [*map(max, groups.values())]
             axes.fill_between([*groups], low, high, color=colours[name], alpha=0.2, linewidth=0)
@@ -58,9 +58,9 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
         axes.plot(*zip(*pairs, strict=True), "--", color=colours.get(name, GREY), linewidth=1)
     words = list(dict.fromkeys(place for pairs in series.values() for place, _ in pairs if isinstance(place, str)))
     if words:
-        shown = [visible(word) if len(word) == 1 else drawable(word) for word in words]
+        shown = [visible(word) if len(word) == 1 else drawable(caption(word)) for word in words]
         axes.set_xticks(range(len(words)), shown, family=families("".join(shown)))
-    axes.set(xlabel=x, ylabel=y, title=title)
+    axes.set(xlabel=caption(x), ylabel=caption(y), title=caption(title))
     draw_marks(axes, baselines or {}, marks or {})
     draw_guess(axes, guess)
     _scale(axes, series, log)  # last, so that everything drawn has room
@@ -98,10 +98,10 @@ def draw_marks(axes, baselines, marks):
     """Dotted lines, each with its name: across at a y, upright at an x."""
     for name, value in baselines.items():
         axes.axhline(value, color=GREY, linestyle=":")
-        axes.annotate(f"{name} {value:.1f}", (1, value), xycoords=("axes fraction", "data"), **BASELINE)
+        axes.annotate(f"{caption(name)} {value:.1f}", (1, value), xycoords=("axes fraction", "data"), **BASELINE)
     for name, place in marks.items():
         axes.axvline(place, color=GREY, linestyle=":")
-        axes.annotate(f" {name}", (place, 0.01), xycoords=("data", "axes fraction"), color=GREY, fontsize=8)
+        axes.annotate(f" {caption(name)}", (place, 0.01), xycoords=("data", "axes fraction"), color=GREY, fontsize=8)
 
 
 def draw_guess(axes, guess):
@@ -116,8 +116,9 @@ def draw_guess(axes, guess):
     low, high = axes.get_xlim()
     side = -1 if axes.convert_xunits(x) > (low + high) / 2 else 1  # the words towards the middle
     place = ((x, 0.03), ("data", "axes fraction")) if y is None else ((x, y), "data")
-    axes.annotate("your guess", place[0], (8 * side, 0), xycoords=place[1], textcoords="offset points", va="center",
-                  ha="left" if side > 0 else "right", color=PURPLE, bbox=CAN_BE_LEFT_OUT)  # fmt: skip
+    style = {"va": "center", "ha": "left" if side > 0 else "right", "color": PURPLE, "bbox": CAN_BE_LEFT_OUT}
+    words = caption("your guess")
+    axes.annotate(words, place[0], (8 * side, 0), xycoords=place[1], textcoords="offset points", **style)
 
 
 def bars(values, x="", form="{:.1f}", log=False, baselines=None, guess=None):
@@ -134,14 +135,16 @@ def bars(values, x="", form="{:.1f}", log=False, baselines=None, guess=None):
     axes = picture.add_subplot()
     drawn = axes.barh(range(len(values)), values.values(), color=BLUE, height=0.6)
     axes.bar_label(drawn, [form.format(value) for value in values.values()], padding=3, fontsize=9)
-    axes.set_yticks(range(len(values)), [*map(drawable, values)], family=families("".join(values)))
+    names = [drawable(caption(name)) for name in values]
+    axes.set_yticks(range(len(names)), names, family=families("".join(names)))
     axes.set_ylim(len(values) - 0.1, -0.6)  # with room for a word below the last bar
     numbers = (*values.values(), *(baselines or {}).values(), guess or 0)
     longest = max(filter(math.isfinite, numbers))
-    axes.set(xlabel=x, xscale="log", xlim=(0.5, 4 * longest)) if log else axes.set(xlabel=x, xlim=(0, 1.15 * longest))
+    axes.set(xlabel=caption(x), xlim=(0.5, 4 * longest) if log else (0, 1.15 * longest))
+    axes.set_xscale("log" if log else "linear")
     for name, value in (baselines or {}).items():
         axes.axvline(value, color=GREY, linestyle=":")
-        axes.annotate(f"{name} {value:.1f} ", (value, 1), xycoords=("data", "axes fraction"), **BASELINE)
+        axes.annotate(f"{caption(name)} {value:.1f} ", (value, 1), xycoords=("data", "axes fraction"), **BASELINE)
     draw_guess(axes, guess)
     axes.spines[["top", "right"]].set_visible(False)
     return picture

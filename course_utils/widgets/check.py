@@ -22,6 +22,7 @@ import torch
 
 from course_utils import plots
 from course_utils.checks import shown
+from course_utils.language import say
 from course_utils.widgets.faults import explain
 from course_utils.widgets.guess import recall, remember
 
@@ -39,10 +40,10 @@ class Outcome(namedtuple("Outcome", "name state sentence picture", defaults=["",
 
     def _repr_html_(self):
         bar = f"border-left: 4px solid {COLOURS[self.state]}; padding-left: 8px"  # type in colour is faint in one theme
-        text = f"<b>{self.name}: {self.state}</b> {html.escape(self.sentence)}"
+        text = f"<b>{self.name}: {say(self.state)}</b> {html.escape(self.sentence)}"
         if self.picture is not None:
             image = base64.b64encode(self.picture._repr_png_()).decode("ascii")
-            text += f"<br><img alt='your result beside the expected one' src='data:image/png;base64,{image}'>"
+            text += f"<br><img alt='{say('your result beside the expected one')}' src='data:image/png;base64,{image}'>"
         return f"<div style='{bar}'>{text}</div>"
 
 
@@ -72,13 +73,14 @@ def progress():
     """Return lines of text: how many exercises were right so far, and those still to do, by notebook."""
     names = sorted(path.stem for path in SOLUTIONS.glob("*.py"))
     to_do = [name for name in names if recall(f"exercise {name}") is not True]
-    lines = [f"{len(names) - len(to_do)} of {len(names)} exercises are right.{' Still to do:' * bool(to_do)}"]
+    lines = [say("{right} of {all} exercises are right.", right=len(names) - len(to_do), all=len(names))]
+    lines[0] += say(" Still to do:") * bool(to_do)
     for path in sorted((SOLUTIONS.parent / "notebooks").glob("*.ipynb")):
         text = path.read_text(encoding="utf-8")
         here = [name for name in to_do if f"check({name})" in text]
         lines += [f"{path.stem}: {', '.join(here)}"] * bool(here)
         to_do = [name for name in to_do if name not in here]
-    lines += [f"elsewhere: {', '.join(to_do)}"] * bool(to_do)
+    lines += [say("elsewhere: {names}", names=", ".join(to_do))] * bool(to_do)
     return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="    ") for line in lines)
 
 
@@ -104,9 +106,12 @@ def _compared(attempt, exercise):
         expected, allowed = _called(solution, arguments)
         wrong = difference(got, expected, _tolerance(exercise))
         for parameter in [each for each in changed if each not in allowed][:1]:
-            wrong = f"your function changes its argument {parameter}; leave it as it is and return something new."
+            wrong = say(
+                "your function changes its argument {name}; leave it as it is and return something new.", name=parameter
+            )
         if wrong:
-            sentence = _typical(attempt, exercise, calls) or f"For {_call(name, arguments)} {wrong}"
+            call = say("For {call} {wrong}", call=_call(name, arguments), wrong=wrong)
+            sentence = say(_typical(attempt, exercise, calls)) or call
             return Outcome(name, "not yet", sentence, _picture(exercise, got, expected))
     return Outcome(name, "right", "", _picture(exercise, got, expected))
 
@@ -143,7 +148,7 @@ def _called(function, arguments):
         with _seeded(1):
             result = function(*given)
     except Exception as error:  # noqa: BLE001 (whatever the reader's code raises becomes one sentence in the outcome)
-        return Failure(f"it raises {explain(error)[0]}"), []
+        return Failure(say("it raises {error}", error=explain(error)[0])), []
     names = zip(inspect.signature(function).parameters, given, arguments, strict=False)
     return result, [name for name, now, before in names if difference(now, before, 0)]
 
@@ -203,33 +208,37 @@ def difference(got, expected, tolerance):
     if isinstance(expected, int | float) and not isinstance(expected, bool):
         return _of_numbers(got, expected, tolerance)
     same = type(got) is type(expected) and got == expected
-    return "" if same else f"you return {shown(got)}, which is not right."
+    return "" if same else say("you return {got}, which is not right.", got=shown(got))
 
 
 def _of_numbers(got, expected, tolerance):
     number = got.item() if hasattr(got, "item") and torch.as_tensor(got).numel() == 1 else got
     if not isinstance(number, int | float) or isinstance(number, bool) or math.isnan(number):
-        return f"you return {shown(got)}; a number is expected."
+        return say("you return {got}; a number is expected.", got=shown(got))
     if math.isclose(number, expected, rel_tol=tolerance, abs_tol=tolerance * 1e-3):
         return ""
-    return f"you return {number:.6g}, which is too {'small' if number < expected else 'large'}."
+    if number < expected:
+        return say("you return {number:.6g}, which is too small.", number=number)
+    return say("you return {number:.6g}, which is too large.", number=number)
 
 
 def _of_tensors(got, expected, tolerance):
     if not isinstance(got, torch.Tensor):
-        return f"you return {shown(got)}; a tensor is expected."
+        return say("you return {got}; a tensor is expected.", got=shown(got))
     if got.shape != expected.shape:
-        return f"your result has the shape {tuple(got.shape)}; expected is {tuple(expected.shape)}."
+        shapes = {"got": tuple(got.shape), "expected": tuple(expected.shape)}
+        return say("your result has the shape {got}; expected is {expected}.", **shapes)
     if got.dtype != expected.dtype:
-        return f"your result holds {got.dtype}; expected is {expected.dtype}."
+        return say("your result holds {got}; expected is {expected}.", got=got.dtype, expected=expected.dtype)
     got = got.to(expected.device)
     close = torch.isclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance * 1e-2, equal_nan=True)
     if close.all():
         return ""
     place = tuple((~close).nonzero()[0].tolist())
     number, count = got[place].item(), int((~close).sum())
-    where = f" at {list(place)}" if place else ""
-    return f"{count} of {close.numel()} values are wrong; the first is {number:.4g}{where}."
+    where = say(" at {place}", place=list(place)) if place else ""
+    found = {"count": count, "all": close.numel(), "number": number, "where": where}
+    return say("{count} of {all} values are wrong; the first is {number:.4g}{where}.", **found)
 
 
 def _of_sequences(got, expected, tolerance):
@@ -237,21 +246,24 @@ def _of_sequences(got, expected, tolerance):
     if isinstance(got, torch.Size):
         got = tuple(got)
     if type(got) is not type(expected):
-        return f"you return {shown(got)}; a {kind} is expected."
+        return say("you return {got}; a {kind} is expected.", got=shown(got), kind=kind)
     if len(got) != len(expected):
-        return f"your {kind} has the length {len(got)}; expected is {len(expected)}."
+        lengths = {"kind": kind, "got": len(got), "expected": len(expected)}
+        return say("your {kind} has the length {got}; expected is {expected}.", **lengths)
     found = (difference(one, other, tolerance) for one, other in zip(got, expected, strict=True))
-    return next((f"in place {number} of your {kind}: {words}" for number, words in enumerate(found) if words), "")
+    places = [(number, words) for number, words in enumerate(found) if words][:1]
+    return "".join(say("in place {n} of your {kind}: {words}", n=n, kind=kind, words=words) for n, words in places)
 
 
 def _of_pairs(got, expected, tolerance, kind, pairs):
     if type(got) is not type(expected):
-        return f"you return {shown(got)}; a {type(expected).__name__} is expected."
+        return say("you return {got}; a {kind} is expected.", got=shown(got), kind=type(expected).__name__)
     got, expected = (dict(getattr(each, pairs)()) for each in (got, expected))
     if got.keys() != expected.keys():
-        return f"your result's {kind} names are {', '.join(map(str, got))[:MOST_SHOWN]}; these are not the right ones."
+        names = ", ".join(map(str, got))[:MOST_SHOWN]
+        return say("your result's {kind} names are {names}; these are not the right ones.", kind=kind, names=names)
     found = ((key, difference(got[key], expected[key], tolerance)) for key in expected)
-    return next((f"{kind} {key}: {words}" for key, words in found if words), "")
+    return next((f"{say(kind)} {key}: {words}" for key, words in found if words), "")
 
 
 def _picture(exercise, got, expected):

@@ -9,6 +9,7 @@ import platformdirs
 
 from course_utils.checks import checked, kind
 from course_utils.corpora import write_atomically
+from course_utils.language import say
 
 
 def _are_options(options):
@@ -43,7 +44,7 @@ class Guess(ipywidgets.VBox):
         self.answer, self.status = _fitting(recall(key), options), ipywidgets.HTML()
         self.control = _control(options, self.answer, unit)
         self.control.observe(self._on_change, names="value")
-        super().__init__([ipywidgets.HTML(f"<b>{html.escape(question)}</b>"), self.control, self.status])
+        super().__init__([ipywidgets.HTML(f"<b>{html.escape(say(question))}</b>"), self.control, self.status])
         self._show()
 
     def _on_change(self, change):
@@ -51,14 +52,17 @@ class Guess(ipywidgets.VBox):
         self._show(remember(self.key, self.answer))
 
     def _show(self, trouble=""):
-        guess = f"Your guess: {self.answer} {self.unit}{trouble}"
-        self.status.value = html.escape("No guess yet. You can run on without one." if self.answer is None else guess)
+        guess = say("Your guess: {answer} {unit}", answer=self.answer, unit=self.unit) + trouble
+        none = say("No guess yet. You can run on without one.")
+        self.status.value = html.escape(none if self.answer is None else guess)
 
     def _repr_mimebundle_(self, **kwargs):
         """The live widget, and beside it the question as text for readers without a kernel."""
         numeric = isinstance(self.options, tuple)
-        answers = f"{self.options[0]} to {self.options[1]} {self.unit}" if numeric else " · ".join(self.options)
-        text = f"<p><b>{html.escape(self.question)}</b><br>{html.escape(answers)}</p>"
+        low, high = self.options[:2] if numeric else (None, None)
+        span = say("{low} to {high} {unit}", low=low, high=high, unit=self.unit)
+        answers = span if numeric else " · ".join(map(say, self.options))
+        text = f"<p><b>{html.escape(say(self.question))}</b><br>{html.escape(answers)}</p>"
         return super()._repr_mimebundle_(**kwargs) | {"text/html": text}
 
 
@@ -76,11 +80,12 @@ def _whole(options):
 
 def _control(options, answer, unit):
     if not isinstance(options, tuple):
-        return ipywidgets.RadioButtons(options=options, value=answer, layout={"width": "auto"})
+        shown = [(say(option), option) for option in options]
+        return ipywidgets.RadioButtons(options=shown, value=answer, layout={"width": "auto"})
     low, high, step = (*options, 1)[:3]
     kind = ipywidgets.IntSlider if _whole(options) else ipywidgets.FloatSlider
     value = low if answer is None else answer
-    return kind(value=value, min=low, max=high, step=step, description=unit, layout={"width": "28em"})
+    return kind(value=value, min=low, max=high, step=step, description=say(unit), layout={"width": "28em"})
 
 
 def _path():
@@ -106,5 +111,5 @@ def remember(key, answer):
     try:
         write_atomically(_path(), json.dumps(_remembered() | {key: answer}).encode())
     except OSError as error:
-        return f" (it will be forgotten when the kernel stops: {error.strerror})"
+        return say(" (it will be forgotten when the kernel stops: {why})", why=error.strerror)
     return ""

@@ -1,0 +1,43 @@
+"""The language in which labs, figures, guesses and checks speak: English, or Chinese, by a catalogue of gettext."""
+
+import functools
+import gettext
+from pathlib import Path
+
+CATALOGUES = Path(__file__).parent / "data"
+LANGUAGES = ("en", "zh")
+_chosen = []  # what the reader has asked for
+
+
+def set_language(name):
+    """Let labs, figures, guesses and checks that are made from now on speak this language, "en" or "zh".
+
+    Without a call the folder decides: in `notebooks/zh` it is Chinese. Figures are in English where no font of the
+    machine has the Chinese signs.
+
+    Raises:
+        ValueError: there is no such language here.
+    """
+    if name not in LANGUAGES:
+        raise ValueError(f"name is {name!r}; the course speaks {' and '.join(map(repr, LANGUAGES))}")
+    _chosen[:] = [name]
+
+
+def language():
+    """Return "en" or "zh"."""
+    return _chosen[0] if _chosen else "zh" if Path.cwd().name == "zh" else "en"
+
+
+def say(text, **values):
+    """Return a text in the reader's language, in its braces the values, words among them in this language too.
+
+    What the catalogue lacks stays English.
+    """
+    words = {name: say(value) if isinstance(value, str) else value for name, value in values.items()}
+    text = _catalogue(language()).gettext(text) if text else text  # for "" gettext returns the catalogue's head
+    return text.format(**words) if words else text
+
+
+@functools.cache
+def _catalogue(name):
+    return gettext.NullTranslations() if name == "en" else gettext.translation("course", CATALOGUES, [name])
