@@ -7,7 +7,13 @@ else
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root) # in a container there is often no other user
 endif
-LAB := --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+ifeq ($(LANGUAGE),zh)
+FOLDER := notebooks/zh
+export JUPYTER_CONFIG_PATH := $(CURDIR)/translations/zh# its labconfig lets JupyterLab speak Chinese
+else
+FOLDER := notebooks
+endif
+LAB := --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(FOLDER)/00_start_here.ipynb
 
 .PHONY: help setup setup-test lab present test fuzz mutants notebooks lint lock bench experiments sweep slides handout clean
 
@@ -20,7 +26,7 @@ setup:               ## create .venv with the exact pins of requirements.lock
 setup-test:          ## the same, with the test tools of requirements-test.lock
 	@$(PYTHON) tools/set_up.py requirements-test.lock
 
-lab: setup           ## open the course in JupyterLab (pass options with ARGS="--no-browser --port=8899")
+lab: setup           ## open the course in JupyterLab (pass options with ARGS="--no-browser --port=8899"; LANGUAGE=zh: 中文)
 present: setup-test  ## the same, and Ctrl+Shift+C, "Start Deck" shows the open notebook as live slides
 lab present:
 	@$(BIN)/python -m jupyterlab $(LAB) $(AS_ROOT) $(ARGS)
@@ -35,8 +41,10 @@ fuzz: setup-test     ## type 100,000 mistakes into every public function; other 
 mutants: setup-test  ## plant 300 small mistakes and count those that the unit tests catch (ARGS="--seed 1 devices")
 	@$(BIN)/python tools/mutants.py $(ARGS)
 
-notebooks: setup-test  ## execute all notebooks and store them, cleaned of widget state
+notebooks: setup-test  ## execute all notebooks and store them, cleaned of widget state; build the Chinese ones
 	@$(BIN)/python tools/store_notebooks.py $(ARGS)
+	@$(BIN)/python tools/translate_code.py
+	@$(BIN)/python tools/translate_notebooks.py
 
 lint: setup-test     ## ruff and the other checks of pre-commit
 	@$(BIN)/python -m pre_commit run --all-files $(ARGS)

@@ -198,7 +198,16 @@ def test_linux_without_a_gpu_takes_torch_from_the_cpu_index_unless_it_is_silent(
     _, from_cpu_index, torch, _ = project.pip_calls()
     assert any(argument.endswith("/whl/cpu") for argument in from_cpu_index)
     assert from_cpu_index[-1] == torch[-1] == TORCH
-    assert ("the default index may send a larger build" in result.stdout) == silent
+    assert ("the default index may send a larger one" in result.stdout) == silent
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the default index has the right build")
+def test_a_mirror_of_the_cpu_build_is_asked_instead(project):
+    mirror = "https://mirror.example/whl/cpu"
+    succeeded(project.set_up(TORCH_INDEX=mirror))
+    call = project.pip_calls()[1]
+    assert [call[call.index(option) + 1] for option in ("--index-url", "--find-links")] == [mirror] * 2
+    assert not any("pytorch.org" in argument for each in project.pip_calls() for argument in each)
 
 
 @pytest.mark.parametrize(("patch", "build"), [("", "CUDA"), ("import sys; sys.platform = 'darwin'", "CPU")])

@@ -20,6 +20,7 @@ OLDEST_PYTHON = (3, 11)
 VERSION = "{}.{}".format(*sys.version_info)
 LOCKS = ["requirements.lock", "requirements-test.lock"]  # the second contains the first
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+MIRROR = "TORCH_INDEX"  # the name in the environment of another place for torch's CPU build
 NEEDED_GIB = {"CPU": 3, "CUDA": 12}  # unpacked packages and pip's downloads, by build of torch
 LAB_SETTINGS = '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}\n'  # a pop-up about news
 
@@ -114,11 +115,18 @@ def install(root, python, lock, build):
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install"]
     run_or_fail([*pip, "--require-hashes", "-r", os.path.join(root, lock)], stderr=subprocess.PIPE)
     if build == "CPU" and sys.platform == "linux":  # elsewhere the default index has the right build
-        options = ["--index-url", TORCH_CPU_INDEX, "--retries", "1", "--timeout", "15", "--no-deps"]
+        place = torch_place()
+        options = [*place, "--retries", "1", "--timeout", "15", "--no-deps"]
         if run([*pip, *options, torch_pin(root)], stderr=subprocess.PIPE)[0] != 0:
-            say("PyTorch's CPU index does not answer; the default index may send a larger build of torch")
+            say(f"no CPU build of torch from {place[1]}; the default index may send a larger one ({MIRROR} names a mirror)")
     run_or_fail([*pip, torch_pin(root)], stderr=subprocess.PIPE)
     run_or_fail([*pip, "--no-deps", "--no-build-isolation", "-e", root], stderr=subprocess.PIPE)
+
+
+def torch_place():
+    """Where pip looks for torch's CPU build. A mirror is an index, or one page with links; pip tries both."""
+    mirror = os.environ.get(MIRROR)
+    return ["--index-url", mirror, "--find-links", mirror] if mirror else ["--index-url", TORCH_CPU_INDEX]
 
 
 def torch_pin(root):
@@ -173,7 +181,7 @@ def main(lock):
         make_environment(root, venv, build)
     for stamp in filter(os.path.exists, [stamp_of(venv, name) for name in LOCKS]):
         os.remove(stamp)  # an interrupted change must not pass for the earlier state
-    say(f"installing the pins of {lock} ({build} build of torch); this happens once and takes some minutes")
+    say(f"installing the pins of {lock} ({build} build of torch); about 310 MB for the CPU build, once")
     install(root, python, lock, build)
     silence_lab(venv)
     with open(stamp_of(venv, lock), "w", encoding="ascii") as file:

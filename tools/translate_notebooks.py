@@ -125,6 +125,9 @@ def misprints(english, chinese):
     for words in re.findall(r"(?:[A-Za-z][a-z'’-]* +){3,}[A-Za-z][a-z'’-]*", plain):
         if words not in english or f"“{words}" not in chinese:
             yield f"is English: {words!r}"
+    for line in map(str.strip, chinese.splitlines()):
+        if re.search("[a-z]", line) and not re.search("[\u4e00-\u9fff]", line) and line not in english:
+            yield f"has no Chinese: {line!r}"
     yield from (f"half-width mark in {found!r}" for found in re.findall(r"[\u4e00-\u9fff][,;:?!]", plain))
     hidden = CODE.sub(lambda found: "x" * len(found[0]), chinese)
     for found in [*BOLD.finditer(hidden), *ITALIC.finditer(BOLD.sub(lambda each: "x" * len(each[0]), hidden))]:

@@ -23,5 +23,5 @@ def lock(path, *options):
 
 
 if __name__ == "__main__":
-    lock("requirements.lock")
-    lock("requirements-test.lock", "--extra", "test", "--constraint", "requirements.lock")
+    lock("requirements.lock", "--extra", "zh")
+    lock("requirements-test.lock", "--extra", "zh", "--extra", "test", "--constraint", "requirements.lock")

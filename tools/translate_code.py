@@ -1,0 +1,131 @@
+"""What code says to a reader, in Chinese: translations/zh/course.po, and the catalogue that gettext reads.
+
+    python tools/translate_code.py           compile the catalogue; the exit code is 1 if something has no translation
+    python tools/translate_code.py --add F   put the pairs of a JSON file, English -> Chinese, into course.po first
+
+Labs and figures call `say` or `caption` with an English text. Guesses, figures of notebooks, and exercises bring their own.
+"""
+
+import argparse
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "translations" / "zh" / "course.po"
+CATALOGUE = ROOT / "course_utils" / "data" / "zh" / "LC_MESSAGES" / "course.mo"
+SHOWN = {"x", "y", "title"}  # what a figure of a notebook is given
+
+
+def strings(node):
+    """All plain strings in a piece of code."""
+    return [each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+
+
+def calls(tree, *names):
+    """(call, name) for each call of a function or method with one of the names; with no names for each call."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if not names or name in names:
+                yield node, name
+
+
+def of_package(tree):
+    """The texts of `say` and `caption`, also where an if chooses between two."""
+    for call, _ in calls(tree, "say", "caption"):
+        texts = [call.args[0]] if not isinstance(call.args[0], ast.IfExp) else [call.args[0].body, call.args[0].orelse]
+        yield from (text.value for text in texts if isinstance(text, ast.Constant))
+
+
+def of_cell(tree):
+    """The question, the answers and the unit of a guess; what stands at the axes of a figure, and over it."""
+    for call, _ in calls(tree, "Guess"):
+        yield from (text for part in call.args[1:] for text in strings(part))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("question", "answers"):
+            yield from strings(node.value)
+    for call, _ in calls(tree):
+        if getattr(getattr(call.func, "value", None), "id", "") == "plots":
+            yield from (text for each in call.keywords if each.arg in SHOWN for text in strings(each.value))
+
+
+def of_solution(tree):
+    """The sentences for typical errors, and what stands at the axes of a picture."""
+    named = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)}
+    yield from (ast.literal_eval(each.elts[2]) for each in named["ERRORS"].elts)
+    if "PICTURE" in named:
+        yield from (text for name, text in ast.literal_eval(named["PICTURE"]).items() if name in SHOWN)
+
+
+def wanted():
+    """Text -> where it stands, for all that code says."""
+    found = {}
+    for finder, folder in ((of_package, "course_utils"), (of_solution, "solutions")):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for text in finder(ast.parse(path.read_text(encoding="utf-8"))):
+                found.setdefault(text, path.name)
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "code" and not cell.source.startswith("%"):
+                for text in of_cell(ast.parse(cell.source)):
+                    found.setdefault(text, path.name)
+    return {text: place for text, place in found.items() if re.search("[A-Za-z]", text)}
+
+
+def fields(text):
+    """The places for values, and the numbers."""
+    places = re.findall(r"{[^{}]*}", text)
+    return sorted(places + re.findall(r"\d+(?:[.,]\d+)*", re.sub(r"{[^{}]*}", "", text)))
+
+
+def wrong(catalogue):
+    """One sentence for each text without a translation, and for each translation whose values or numbers differ."""
+    there = {message.id: message.string for message in catalogue if message.id}
+    yield from (f"{place}: {text!r} has no translation" for text, place in wanted().items() if not there.get(text))
+    for text, translation in there.items():
+        if fields(text) != fields(translation):
+            yield f"{text!r}: {fields(text)} became {fields(translation)}"
+
+
+def read():
+    if not SOURCE.exists():
+        return Catalog(locale="zh", domain="course")
+    with SOURCE.open("rb") as file:
+        return read_po(file, locale="zh", domain="course")
+
+
+def compiled(catalogue, file):
+    write_mo(file, catalogue)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--add", type=Path, nargs="+", default=[], metavar="F")
+    catalogue, asked = read(), parser.parse_args(arguments)
+    for path in asked.add:
+        for text, translation in json.loads(path.read_text(encoding="utf-8")).items():
+            catalogue.add(text, translation)
+    if asked.add:
+        with SOURCE.open("wb") as file:
+            write_po(file, catalogue, width=120, omit_header=False, sort_output=True)
+    found = list(wrong(catalogue))
+    if found:
+        print(*found, f"{len(found)} mistakes; the catalogue was not compiled", sep="\n", file=sys.stderr)
+        return 1
+    CATALOGUE.parent.mkdir(parents=True, exist_ok=True)
+    with CATALOGUE.open("wb") as file:
+        write_mo(file, catalogue)
+    print(f"{len(catalogue)} texts of code are translated")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
