@@ -19,6 +19,7 @@ from course_utils.checks import check_training, checked
 from course_utils.devices import ThreadWatch, describe
 from course_utils.fast import quick_layers
 from course_utils.loaders import bits_per_character, opening, tokens_per_character
+from course_utils.plots.fonts import caption
 
 SECONDS_BETWEEN_PICTURES = 0.7
 WORSE_THAN_GUESSING = 2  # times the vocabulary's size, which is the perplexity of even guessing
@@ -29,7 +30,7 @@ class LivePlot:
 
     def __init__(self, baselines, last_epoch):
         self.curves = plots.TrainingCurves(baselines, last_epoch)
-        self.curves.draw([], "getting ready")
+        self.curves.draw([], caption("getting ready"))
         self.handle = display(Image(self.curves.picture.quick_png()), display_id=True)
         self.last_drawn = time.perf_counter()
 
@@ -184,21 +185,23 @@ def progress(record, first, last, seconds):
     """One line: how far the run is and how many seconds are left."""
     done = record.epoch - first + 1
     left = seconds / done * (last - record.epoch)
-    return f"running, epoch {record.epoch} of {last}, about {left:.0f} s left, {record.tokens_per_second:,.0f} tokens/s"
+    return caption("running, epoch {done} of {last}, about {left:.0f} s left, {speed:,.0f} tokens/s",
+                   done=record.epoch, last=last, left=left, speed=record.tokens_per_second)  # fmt: skip
 
 
-def reached(history):
-    """What the training reached, short enough for a title."""
+def reached(history, words=str.format):
+    """What the training reached, short enough for a title; `words` puts it into the reader's language."""
     if not history:
-        return "no epoch was finished"
-    looked = [record for record in history if record.held_out_perplexity is not None]
-    unseen = f", {looked[-1].held_out_perplexity:.3g} on held-out text" if looked else ""
-    return f"epoch {history[-1].epoch}: perplexity {history[-1].perplexity:.3g} on training text{unseen}"
+        return words("no epoch was finished")
+    text = words("epoch {last.epoch}: perplexity {last.perplexity:.3g} on training text", last=history[-1])
+    looked = [record.held_out_perplexity for record in history if record.held_out_perplexity is not None]
+    return text + words(", {unseen:.3g} on held-out text", unseen=looked[-1]) if looked else text
 
 
 def closing(ended, history):
     """The last title: how the training ended, and when, so that a page that was closed meanwhile shows what is old."""
-    return f"{ended} {datetime.now():%H:%M}, {reached(history).replace(' perplexity', '')}"  # it stands at the axis
+    what = reached(history, caption).replace(" perplexity", "")  # which stands at the axis
+    return caption("{ended} {now:%H:%M}, {what}", ended=ended, now=datetime.now(), what=what)
 
 
 def summary(history, device):
@@ -218,15 +221,19 @@ def bits(history, train_iter, vocab):
     return f"{found:.2f} bits per character of held-out text"
 
 
-def diverged(history, vocab_size, lr):
-    """One sentence if the training ends with epochs that were worse than guessing, else an empty text."""
+def diverged(history, vocab_size, lr, words=str.format):
+    """One sentence if the training ends with epochs that were worse than guessing, else an empty text.
+
+    `words` puts it into the reader's language.
+    """
     worse = list(itertools.takewhile(lambda record: not good(record, vocab_size), reversed(history)))
     if not worse:
         return ""
-    return (
-        f"The training has diverged: from epoch {worse[-1].epoch} on it is worse than even guessing, of perplexity "
-        f"{vocab_size}; start again with a new model and a learning rate below {lr}."
+    text = (
+        "The training has diverged: from epoch {epoch} on it is worse than even guessing, of perplexity "
+        "{vocab_size}; start again with a new model and a learning rate below {lr}."
     )
+    return words(text, epoch=worse[-1].epoch, vocab_size=vocab_size, lr=lr)
 
 
 def good(record, vocab_size):

@@ -7,8 +7,7 @@ def share_right(num_steps, lag):
 
 
 def inputs():
-    for num_steps, lag in [(10, 5), (6, 5), (20, 5), (5, 5), (3, 5), (1, 1), (35, 8), (12, 1), (7, 0), (2, 9)]:
-        yield num_steps, lag
+    yield from [(10, 5), (6, 5), (20, 5), (5, 5), (3, 5), (1, 1), (35, 8), (12, 1), (7, 0), (2, 9)]
 
 
 ERRORS = [

@@ -7,8 +7,7 @@ def window_starts(length, batch_size, num_steps):
 
 
 def inputs():
-    for length, batch_size, num_steps in [(36, 2, 5), (41, 4, 5), (40, 4, 5), (101, 3, 7), (25, 1, 4), (30, 5, 3)]:
-        yield length, batch_size, num_steps
+    yield from [(36, 2, 5), (41, 4, 5), (40, 4, 5), (101, 3, 7), (25, 1, 4), (30, 5, 3)]
     yield 9, 4, 2
     yield 8, 4, 2  # no batch at all: each row has a single token with a label
 

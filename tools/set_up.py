@@ -118,7 +118,7 @@ def install(root, python, lock, build):
         place = torch_place()
         options = [*place, "--retries", "1", "--timeout", "15", "--no-deps"]
         if run([*pip, *options, torch_pin(root)], stderr=subprocess.PIPE)[0] != 0:
-            say(f"no CPU build of torch from {place[1]}; the default index may send a larger one ({MIRROR} names a mirror)")
+            say(f"no CPU build of torch from {place[1]} (a mirror: {MIRROR}); the default index may send a larger one")
     run_or_fail([*pip, torch_pin(root)], stderr=subprocess.PIPE)
     run_or_fail([*pip, "--no-deps", "--no-build-isolation", "-e", root], stderr=subprocess.PIPE)
 

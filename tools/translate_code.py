@@ -3,7 +3,7 @@
     python tools/translate_code.py           compile the catalogue; the exit code is 1 if something has no translation
     python tools/translate_code.py --add F   put the pairs of a JSON file, English -> Chinese, into course.po first
 
-Labs and figures call `say` or `caption` with an English text. Guesses, figures of notebooks, and exercises bring their own.
+Labs and figures call `say` or `caption` with an English text. Guesses, cells with figures and exercises bring their own.
 """
 
 import argparse
@@ -11,22 +11,25 @@ import ast
 import json
 import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
-from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "translations" / "zh" / "course.po"
 CATALOGUE = ROOT / "course_utils" / "data" / "zh" / "LC_MESSAGES" / "course.mo"
+WRITTEN = datetime(2026, 11, 28, tzinfo=UTC)  # in the catalogue's head, so that it is the same whenever it is compiled
 SHOWN = {"x", "y", "title"}  # what a figure of a notebook is given
 
 
 def strings(node):
-    """All plain strings in a piece of code."""
-    return [each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    """All plain strings in a piece of code, without the pieces of those that are put together."""
+    pieces = {part for each in ast.walk(node) if isinstance(each, ast.JoinedStr) for part in each.values}
+    constants = (each for each in ast.walk(node) if isinstance(each, ast.Constant) and each not in pieces)
+    return [each.value for each in constants if isinstance(each.value, str)]
 
 
 def calls(tree, *names):
@@ -77,7 +80,7 @@ def wanted():
             if cell.cell_type == "code" and not cell.source.startswith("%"):
                 for text in of_cell(ast.parse(cell.source)):
                     found.setdefault(text, path.name)
-    return {text: place for text, place in found.items() if re.search("[A-Za-z]", text)}
+    return {text: place for text, place in found.items() if re.search("[a-z]{2}", text)}
 
 
 def fields(text):
@@ -96,14 +99,10 @@ def wrong(catalogue):
 
 
 def read():
-    if not SOURCE.exists():
-        return Catalog(locale="zh", domain="course")
     with SOURCE.open("rb") as file:
-        return read_po(file, locale="zh", domain="course")
-
-
-def compiled(catalogue, file):
-    write_mo(file, catalogue)
+        catalogue = read_po(file, locale="zh", domain="course")
+    catalogue.creation_date = WRITTEN
+    return catalogue
 
 
 def main(arguments=None):
@@ -112,10 +111,11 @@ def main(arguments=None):
     catalogue, asked = read(), parser.parse_args(arguments)
     for path in asked.add:
         for text, translation in json.loads(path.read_text(encoding="utf-8")).items():
+            catalogue.delete(text)
             catalogue.add(text, translation)
     if asked.add:
         with SOURCE.open("wb") as file:
-            write_po(file, catalogue, width=120, omit_header=False, sort_output=True)
+            write_po(file, catalogue, width=120, omit_header=True, sort_output=True)
     found = list(wrong(catalogue))
     if found:
         print(*found, f"{len(found)} mistakes; the catalogue was not compiled", sep="\n", file=sys.stderr)

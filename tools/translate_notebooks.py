@@ -1,6 +1,6 @@
 """Build the Chinese notebooks: code, outputs and pictures of the English ones, text from translations/zh.
 
-    python tools/translate_notebooks.py              build notebooks/zh and the catalogue; the exit code is 1 if a text is wrong
+    python tools/translate_notebooks.py              build notebooks/zh; the exit code is 1 if a text is wrong
     python tools/translate_notebooks.py --check 04   say what is wrong with the texts of these notebooks; build nothing
     python tools/translate_notebooks.py --todo 04    print the English cells that have no text, or a stale one
 
@@ -30,7 +30,8 @@ LEADS = {  # what opens a cell in the same way everywhere: pattern in English ->
     r"\*\*After this notebook you can\*\*": "**学完这个笔记本，你能够**", r"\*\*Time:\*\*": "**时间：**",
     r"\*\*Prerequisites:\*\*": "**先修：**", r"\*\*Dimension key:\*\*": "**维度记号：**",
     r"## What we saw": "## 小结", r"## Exercises": "## 练习", r"## More to try": "## 再试试", r"^Next: ": "下一站：",
-    "<summary>Hint 1<": "<summary>提示 1<", "<summary>Hint 2<": "<summary>提示 2<", "<summary>What happens<": "<summary>结果<",
+    "<summary>Hint 1<": "<summary>提示 1<", "<summary>Hint 2<": "<summary>提示 2<",
+    "<summary>What happens<": "<summary>结果<",
 }  # fmt: skip
 CODE = re.compile(r"(`+)(.+?)\1|<code>(.+?)</code>")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -71,7 +72,7 @@ def strayed(notebook, texts):
         if text.cell not in sources:
             yield f"{text.cell}: the notebook has no such cell"
         elif text.digest != digest(sources[text.cell]):
-            yield f"{text.cell}: is stale, for the English cell has changed; its hash is {digest(sources[text.cell])} now"
+            yield f"{text.cell}: is stale, the English cell has changed; its hash is {digest(sources[text.cell])} now"
     known = [text.cell for text in texts if text.cell in sources]
     if known != [cell for cell in sources if cell in counts] and max(counts.values(), default=0) < 2:
         yield "the texts do not stand in the order of the cells"

@@ -4,7 +4,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MultipleLocator
 
-from course_utils.plots.fonts import PLACEHOLDER, SENTENCE, drawable, families, visible
+from course_utils.plots.fonts import PLACEHOLDER, SENTENCE, caption, drawable, families, visible
 from course_utils.plots.picture import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, FixedPicture, Picture, tint
 
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE)  # of the sentences
@@ -25,8 +25,8 @@ def token_grids(grids, sentences):
         places = [[divmod(int(number), num_steps) for number in row] for row in grid]  # (b, t) in each cell
         colours = [[tint(PALETTE[b % 4], 0.25 + 0.55 * t / num_steps) for b, t in row] for row in places]
         draw_cells(axes, colours, [[f"{sentences[b][t]}\n{b},{t}" for b, t in row] for row in places], title)
-        axes.set_ylabel("axis 0", loc="top")
-        axes.set_xlabel("axis 1", loc="left")
+        axes.set_ylabel(caption("axis 0"), loc="top")
+        axes.set_xlabel(caption("axis 1"), loc="left")
         axes.xaxis.set(label_position="top", ticks_position="top")
         axes.set(anchor="N", yticks=range(len(grid)), ylim=(height - 0.5, -0.5))  # in all panels cells of one size
     return picture
@@ -46,7 +46,7 @@ def dependence_grids(gradients, sentences, marked):
         largest = max(float(size) for row in sizes for size in row) or 1.0
         colours = [[tint(BLUE, 0.2 + 0.6 * float(s) / largest if s else 0.0) for s in row] for row in sizes]
         draw_cells(axes, colours, sentences, title, marked)
-        axes.set(xlabel="time", ylabel="sentence")
+        axes.set(xlabel=caption("time"), ylabel=caption("sentence"))
     return picture
 
 
@@ -64,9 +64,9 @@ def dependence_maps(maps):
         for edge in range(num_steps, total, num_steps):
             axes.axhline(edge, color=GREY, linewidth=0.3)
             axes.axvline(edge, color=GREY, linewidth=0.3)
-        axes.set_title(title, fontsize=10)
-        axes.set(xticks=[], yticks=[], xlabel="input")
-    panels[0].set_ylabel("output")
+        axes.set_title(caption(title), fontsize=10)
+        axes.set(xticks=[], yticks=[], xlabel=caption("input"))
+    panels[0].set_ylabel(caption("output"))
     return picture
 
 
@@ -97,7 +97,7 @@ def draw_cells(axes, colours, labels, title="", frame=None):
                 faces.append(colour)
             shown = visible(text[:1]) + drawable(text[1:])  # a line end there is layout
             if PLACEHOLDER in shown:
-                axes.figure.supxlabel(SENTENCE, fontsize=8)
+                axes.figure.supxlabel(caption(SENTENCE), fontsize=8)
             axes.text(j, i, shown, ha="center", va="center", fontsize=9, family=families(shown, "monospace"))
     style = {"facecolors": faces, "edgecolors": GREY, "linewidths": 0.5, "clip_on": False}
     axes.add_collection(PatchCollection(boxes, **style), autolim=False)  # one artist: quicker than one for each cell
@@ -108,6 +108,6 @@ def draw_cells(axes, colours, labels, title="", frame=None):
     axes.set(xlim=(-0.5, width - 0.5), ylim=(len(labels) - 0.5, -0.5), aspect="equal")
     axes.xaxis.set_major_locator(MultipleLocator(1))
     axes.yaxis.set_major_locator(MultipleLocator(1))
-    axes.set_title(title, fontsize=10)
+    axes.set_title(caption(title), fontsize=10)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -4,7 +4,7 @@ import math
 
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from course_utils.plots.fonts import caption
+from course_utils.plots.fonts import caption, families
 from course_utils.plots.picture import BLUE, GREY, VERMILION, QuickPicture
 from course_utils.plots.series import draw_marks
 
@@ -39,7 +39,7 @@ class TrainingCurves:
         self.training.set_data(*training)
         self.held_out.set_data(*held_out)
         self.axes.set_ylim(1, top(training[1] + held_out[1]))
-        self.title.set_text(title)
+        self.title.set(text=title, family=families(title, "monospace"))
         return self.picture
 
 

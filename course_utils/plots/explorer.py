@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from course_utils.plots.cells import draw_cells
+from course_utils.plots.fonts import caption
 from course_utils.plots.picture import BLUE, GREY, PURPLE, VERMILION, QuickPicture, tint
 
 TICKS = (1, 2, 3, 5, 10, 20, 40)
@@ -20,14 +21,16 @@ class ExplorerPicture(QuickPicture):
     def __init__(self):
         super().__init__(9, 3.7)
         self.curves, self.map = self.add_axes((0.06, 0.13, 0.46, 0.74)), self.add_axes((0.63, 0.13, 0.35, 0.74))
-        self.curves.set(xlabel="epoch", ylabel="perplexity", yscale="log")
+        self.curves.set(xlabel=caption("epoch"), ylabel=caption("perplexity"), yscale="log")
         self.curves.set(ylim=(1, 40))
         self.curves.set_yticks(TICKS, TICKS)
         self.curves.minorticks_off()
         names = {"training text": (BLUE, "-"), "held-out text": (VERMILION, "-"), "its neighbours": (GREY, "-"),
                  "trained live": (PURPLE, ":o")}  # fmt: skip
-        samples = [Line2D([], [], color=colour, linestyle=style[0], marker=style[1:], markersize=3, label=name)
-                   for name, (colour, style) in names.items()]  # fmt: skip
+        samples = [
+            Line2D([], [], color=colour, linestyle=style[0], marker=style[1:], markersize=3, label=caption(name))
+            for name, (colour, style) in names.items()
+        ]
         self.curves.legend(handles=samples, loc="lower left", frameon=False, fontsize=8)
         self.title = self.curves.set_title("", loc="left", fontsize=10, animated=True)
 
@@ -80,7 +83,7 @@ class ExplorerPicture(QuickPicture):
                 epochs, values, *_ = spread([live], place)
                 self.curves.plot(epochs, values, ":o" if place == 3 else ":", color=PURPLE, markersize=3)
         if not (curves or live):
-            self.curves.text(0.5, 0.5, NOT_THERE, transform=self.curves.transAxes, ha="center")
+            self.curves.text(0.5, 0.5, caption(NOT_THERE), transform=self.curves.transAxes, ha="center")
         self.curves.set_xlim(0, max((look[0] for curve in (*curves, live) for look in curve), default=1))
 
 
@@ -99,8 +102,8 @@ def summary(runs):
     if not runs:
         return ""
     best, seconds = [run.best for run in runs], statistics.fmean(run.seconds for run in runs)
-    return (f"lowest held-out perplexity {min(best):.1f} to {max(best):.1f}, "
-            f"{seconds:.1f} s, {runs[0].parameters:,} parameters")  # fmt: skip
+    text = "lowest held-out perplexity {low:.1f} to {high:.1f}, {seconds:.1f} s, {run.parameters:,} parameters"
+    return caption(text, low=min(best), high=max(best), seconds=seconds, run=runs[0])
 
 
 def shades(rows):

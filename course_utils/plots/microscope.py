@@ -6,7 +6,7 @@ Dimensions: T time steps, B batch size, V vocabulary. All places are in pixels.
 import itertools
 import math
 
-from course_utils.plots.fonts import visible
+from course_utils.plots.fonts import caption, visible
 from course_utils.plots.network import Sketch
 from course_utils.plots.picture import BLUE, FAINT, GREEN, GREY, INK, PURPLE, SKY, VERMILION, YELLOW, tint
 
@@ -33,9 +33,10 @@ def microscope_picture(record):
     if record.received:
         end = _draw_memory(sketch, record, max(end, _draw_received(sketch, record)))
     else:
-        sketch.words(RIGHT, 88, "what the layer received: nothing to show", 11, weight="bold")
-        sketch.words(RIGHT, 112, "read called no nn.RNN, nn.GRU or nn.LSTM with a tensor as its first argument.", 10)
-        sketch.words(RIGHT, 130, "On the left everything is measured all the same.", 10)
+        reason = "read called no nn.RNN, nn.GRU or nn.LSTM with a tensor as its first argument."
+        sketch.words(RIGHT, 88, caption("what the layer received: nothing to show"), 11, weight="bold")
+        sketch.words(RIGHT, 112, caption(reason), 10)
+        sketch.words(RIGHT, 130, caption("On the left everything is measured all the same."), 10)
     sketch.picture.set_figheight(end / 100)
     sketch.axes.set_ylim(end, 0)
     return sketch.finish()
@@ -44,16 +45,18 @@ def microscope_picture(record):
 def _draw_verdict(sketch, record):
     """The call, the chosen output, and for each rule how much is seen and whether that keeps it."""
     sketch.words(LEFT, 20, f'read(one_hot, "{record.layout}")', 14, family="monospace", weight="bold")
-    letter = _letter(record, (record.b, record.t))
-    chosen = f"chosen: outputs[{record.b}, {record.t}] of {record.outputs}, letter {letter}"
+    chosen = "chosen: outputs[{record.b}, {record.t}] of {record.outputs}, letter {letter}"
+    chosen = caption(chosen, record=record, letter=_letter(record, (record.b, record.t)))
     sketch.words(WIDTH - LEFT, 20, chosen, 11, align="right")
     num_rows, num_steps, past = len(record.letters), len(record.letters[0]), record.t + 1
-    for x, broken, text in (
-        (LEFT, record.past_missing, f"depends on {past - record.past_missing} of {past} of its own sentence so far,"),
-        (402, record.others_seen, f"on {record.others_seen} of {(num_rows - 1) * num_steps} of other sentences,"),
-        (682, record.future_seen, f"on {record.future_seen} of {num_steps - past} of its own future"),
+    others, own = (num_rows - 1) * num_steps, past - record.past_missing
+    for x, broken, text, seen, total in (
+        (LEFT, record.past_missing, "depends on {seen} of {total} of its own sentence so far,", own, past),
+        (402, record.others_seen, "on {seen} of {total} of other sentences,", record.others_seen, others),
+        (682, record.future_seen, "on {seen} of {total} of its own future", record.future_seen, num_steps - past),
     ):
         sketch.words(x, 50, "✗" if broken else "✓", 14, colour=VERMILION if broken else BLUE)
+        text = caption(text, seen=seen, total=total)
         sketch.words(x + 20, 50, text, 11, colour=VERMILION if broken else INK)
     sketch.line((LEFT, 70), (WIDTH - LEFT, 70), colour=tint(GREY, 0.5))
 
@@ -70,11 +73,11 @@ def _draw_tokens(sketch, record, tokens, left, size, names):
     A cell is lit as strongly as its token (b, t) moves the chosen output, and framed if it is the output's own.
     """
     (width, height), (down, across), largest = size, names, max(map(max, record.influence)) or 1.0
-    sketch.words(left - 8, TOP - 10, across, align="right", colour=FAINT)
+    sketch.words(left - 8, TOP - 10, caption(across), align="right", colour=FAINT)
     for j in range(len(tokens[0])):
         sketch.words(left + (j + 0.5) * width, TOP - 10, str(j), align="center", colour=FAINT)
     for i, row in enumerate(tokens):
-        sketch.words(left - 8, TOP + (i + 0.5) * height, f"{down} {i}", align="right", colour=FAINT)
+        sketch.words(left - 8, TOP + (i + 0.5) * height, f"{caption(down)} {i}", align="right", colour=FAINT)
         for j, token in enumerate(row):
             area = left + j * width, TOP + i * height, width, height
             if token is None:
@@ -109,19 +112,20 @@ def _draw_meant(sketch, record):
     """Left: the sentences, row by row, lit, with the colours that they have in memory; below, what lights mean."""
     num_rows, num_steps = len(record.letters), len(record.letters[0])
     size = min(42, 204 / num_steps), min(38, 176 / num_rows)
-    sketch.words(LEFT, 88, f"what we meant: {num_rows} sentences of {num_steps}", 11, weight="bold")
+    meant = caption("what we meant: {rows} sentences of {steps}", rows=num_rows, steps=num_steps)
+    sketch.words(LEFT, 88, meant, 11, weight="bold")
     tokens, names = [[(b, t) for t in range(num_steps)] for b in range(num_rows)], ("sentence", "time")
     for token, (b, _), (x, y, width, height) in _draw_tokens(sketch, record, tokens, LEFT + 96, size, names):
         middle = y + height / 2
         sketch.words(x + width / 2, middle, _letter(record, token), 11, "center", "monospace", "bold")
         sketch.box(LEFT, middle - 5, 10, 10, SENTENCE_COLOURS[b % 4], GREY)
     y = TOP + num_rows * size[1] + 26
-    sketch.words(LEFT, y, "light: how strongly it moves the chosen output", colour=FAINT)
+    sketch.words(LEFT, y, caption("light: how strongly it moves the chosen output"), colour=FAINT)
     for i, (judgement, text) in enumerate(KEY.items()):
         _draw_cell(sketch, (LEFT, y + 13 + 20 * i, 22, 15), judgement)
-        sketch.words(LEFT + 30, y + 20.5 + 20 * i, text, colour=FAINT)
+        sketch.words(LEFT + 30, y + 20.5 + 20 * i, caption(text), colour=FAINT)
     _draw_frame(sketch, LEFT + 222, y + 13, 22, 15)
-    sketch.words(LEFT + 252, y + 20.5, "chosen", colour=FAINT)
+    sketch.words(LEFT + 252, y + 20.5, caption("chosen"), colour=FAINT)
     return y + 114
 
 
@@ -130,12 +134,14 @@ def _draw_received(sketch, record):
     received, left = record.received, RIGHT + 50
     tokens = [row[:COLUMNS] for row in received.tokens[:ROWS]]
     rows, columns = len(tokens), len(tokens[0])
-    calls = f", the first of {received.calls} calls" if received.calls > 1 else ""
-    sketch.words(RIGHT, 88, f"what the {received.layer} received: {received.shape}{calls}", 11, weight="bold")
-    both = ", in both directions" if received.bidirectional else ""
-    more = len(received.tokens) > rows or len(received.tokens[0]) > columns
-    cut = f"; drawn: the first {rows} × {columns}" if more else ""
-    sketch.words(RIGHT, 106, f"its loop runs over axis {received.time_axis}{both}{cut}", colour=FAINT)
+    title = caption("what the {received.layer} received: {received.shape}", received=received)
+    title += caption(", the first of {n} calls", n=received.calls) if received.calls > 1 else ""
+    sketch.words(RIGHT, 88, title, 11, weight="bold")
+    loop = caption("its loop runs over axis {axis}", axis=received.time_axis)
+    loop += caption(", in both directions") if received.bidirectional else ""
+    if len(received.tokens) > rows or len(received.tokens[0]) > columns:
+        loop += caption("; drawn: the first {rows} × {columns}", rows=rows, columns=columns)
+    sketch.words(RIGHT, 106, loop, colour=FAINT)
     size = min(96, 500 / columns), min(44, max(34, 230 / rows))
     names = ("batch", "step") if received.time_axis else ("step", "batch")
     for token, (i, j), (x, y, width, height) in _draw_tokens(sketch, record, tokens, left, size, names):
@@ -162,17 +168,28 @@ def _draw_memory(sketch, record, top):
     readers = [(i, row.index(own))[received.time_axis] for i, row in enumerate(received.tokens) if own in row]
     chosen = min(readers, default=None)  # the step that reads the chosen letter first
     sketch.line((LEFT, top), (WIDTH - LEFT, top), colour=tint(GREY, 0.5))
-    sketch.words(LEFT, top + 18, f"its memory, in groups of {numbers} numbers", 11, weight="bold")
-    facts = f"strides {received.strides}   is_contiguous() {received.contiguous}   one step in one piece: "
-    sketch.words(WIDTH - LEFT, top + 18, f"{facts}{received.step_contiguous}", family="monospace", align="right")
-    cut = f"drawn: the first {groups * numbers} numbers; " if groups * numbers < len(received.memory) else ""
-    bars = "no step of this call reads" if chosen is None else f"bars: step {chosen} reads"
-    sketch.words(WIDTH - LEFT, top + 36, f"{cut}{bars} the chosen letter", align="right", colour=FAINT)
+    _describe_memory(sketch, received, top, groups, chosen)
     _draw_jumps(sketch, received, top + 78, width / numbers, min(width * per_row, 580))  # room for the words
     for group in range(groups):
         area = (LEFT + group % per_row * width, top + 82 + 56 * (group // per_row), width)
         _draw_group(sketch, record, received.memory[group * numbers : (group + 1) * numbers], area, chosen)
     return top + 90 + 56 * rows
+
+
+def _describe_memory(sketch, received, top, groups, chosen):
+    """Two lines above the memory: its facts, and what of it is drawn."""
+    numbers = len(received.values[0][0])
+    sketch.words(LEFT, top + 18, caption("its memory, in groups of {n} numbers", n=numbers), 11, weight="bold")
+    facts = f"strides {received.strides}   is_contiguous() {received.contiguous}   "
+    facts += caption("one step in one piece: {yes}", yes=received.step_contiguous)
+    sketch.words(WIDTH - LEFT, top + 18, facts, family="monospace", align="right")
+    cut = groups * numbers < len(received.memory)
+    text = caption("drawn: the first {n} numbers; ", n=groups * numbers) if cut else ""
+    if chosen is None:
+        text += caption("no step of this call reads the chosen letter")
+    else:
+        text += caption("bars: step {step} reads the chosen letter", step=chosen)
+    sketch.words(WIDTH - LEFT, top + 36, text, align="right", colour=FAINT)
 
 
 def _draw_jumps(sketch, received, floor, pitch, room):
@@ -183,9 +200,9 @@ def _draw_jumps(sketch, received, floor, pitch, room):
         x, y = LEFT + 2 + stride * pitch, floor - 12 - 16 * i
         sketch.line((LEFT + 2 + 3 * i, floor), (LEFT + 2 + 3 * i, y), (x, y))
         sketch.arrow(x, y, x, floor)
-        name = "step" if axis == received.time_axis else "place of the batch"
-        text = f"to the next {name}: {stride} number{'s' * (stride != 1)} on"
-        sketch.words(LEFT + 14 + jumps[-1][0] * pitch, y, text, colour=FAINT)
+        place = "the next step" if axis == received.time_axis else "the next place of the batch"
+        text = "to {place}: 1 number on" if stride == 1 else "to {place}: {n} numbers on"
+        sketch.words(LEFT + 14 + jumps[-1][0] * pitch, y, caption(text, place=place, n=stride), colour=FAINT)
 
 
 def _draw_group(sketch, record, places, area, chosen):
@@ -202,7 +219,8 @@ def _draw_group(sketch, record, places, area, chosen):
     _draw_numbers(sketch, (x, y + 17, pitch * len(places), 14), values, colours)
     steps = [place and place[received.time_axis] for place in places]
     found = {*steps} - {None}
-    name = f"step {min(found)}" if len(found) == 1 else f"{len(found)} steps" if found else "unread"
+    name = "step {step}" if len(found) == 1 else "{n} steps" if found else "unread"
+    name = caption(name, step=min(found, default=None), n=len(found))
     weight = "bold" if chosen in found else "normal"
     sketch.words(x + pitch * len(places) / 2, y + 43, name, align="center", weight=weight)
     for i, step in enumerate(steps):

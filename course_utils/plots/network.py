@@ -8,7 +8,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 
-from course_utils.plots.fonts import PLACEHOLDER, SENTENCE, drawable, families
+from course_utils.plots.fonts import PLACEHOLDER, SENTENCE, caption, drawable, families
 from course_utils.plots.picture import FAINT, GREY, INK, LAYER_COLOURS, ORANGE, PURPLE, FixedPicture, tint
 
 
@@ -72,7 +72,7 @@ class Sketch:
         """Put everything on the picture and return it."""
         if self.incomplete:
             end = self.axes.get_ylim()[0] + 18
-            self.words(14, end - 14, SENTENCE, colour=FAINT)
+            self.words(14, end - 14, caption(SENTENCE), colour=FAINT)
             self.axes.set_ylim(end, 0)
             self.picture.set_figheight(end / 100)
         shapes = PathCollection(self.polygons, facecolors=self.faces, edgecolors=self.edges, linewidths=0.8, snap=True)
@@ -110,7 +110,7 @@ def draw_network(sketch, area, num_steps, num_layers, bidirectional, cell):
             ends = (left + 150, left + width - 134)[::ahead]
             _draw_row(sketch, row[::ahead], ends, levels, min(26, 0.46 * storey / directions), name, faces)
         if layer >= 0:
-            sketch.words(left + 14, ceiling + storey / 2, f"layer {layer}")
+            sketch.words(left + 14, ceiling + storey / 2, caption("layer {layer}", layer=layer))
     for step, x in places:
         for y, name in ((top + height - 10, "X"), (top + 11, "Y")):
             sketch.words(x, y, "· · ·" if step is None else f"{name}[{step}]", 10, align="center", family="monospace")
@@ -130,7 +130,7 @@ def _draw_row(sketch, row, ends, levels, height, name, faces):
     stops = [(begin, 7), *((x, 18 if step is None else 13) for step, x in row), (end, 7)]
     for (x, half), (to_x, to_half) in itertools.pairwise(stops):
         sketch.arrow(x + ahead * half, middle, to_x - ahead * to_half, middle)
-    for x, side, text, face in ((begin, -ahead, "zeros", faces[0]), (end, ahead, name, faces[2])):
+    for x, side, text, face in ((begin, -ahead, caption("zeros"), faces[0]), (end, ahead, name, faces[2])):
         sketch.box(x - 7, middle - height / 2, 14, height, face)
         sketch.words(x + side * 13, middle, text, align="right" if side < 0 else "left", family="monospace")
 

@@ -3,7 +3,7 @@
 import math
 import unicodedata
 
-from course_utils.plots.fonts import visible
+from course_utils.plots.fonts import caption, visible
 from course_utils.plots.network import Sketch
 from course_utils.plots.picture import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, tint
 
@@ -40,8 +40,9 @@ def ribbon_picture(record, characters):
     end = 90 + 20 * len(sentences) + LINE * len(places)
     sketch = Sketch(920, end + 102 + 24 * min(ROWS, max(4, record.batch_size)))
     sketch.words(14, 20, batch_sentence(record), 12, weight="bold")
-    unused = f"never an input in this epoch: {len(record.unused)} of {record.num_tokens} tokens"
-    sketch.words(14, 44, f"{unused}; not even a label: {len(record.unseen)}", 11)
+    unused = "never an input in this epoch: {unused} of {record.num_tokens} tokens; not even a label: {unseen}"
+    unused = caption(unused, record=record, unused=len(record.unused), unseen=len(record.unseen))
+    sketch.words(14, 44, unused, 11)
     for i, sentence in enumerate(sentences):
         sketch.words(14, 66 + 20 * i, sentence, 11, weight="bold", colour=VERMILION)
     _draw_ribbon(sketch, record, letters, colours, places)
@@ -49,33 +50,36 @@ def ribbon_picture(record, characters):
     _draw_sources(sketch, record, places)
     _draw_batch(sketch, record, letters, colours, end)
     for i, line in enumerate(KEY):
-        sketch.words(14, sketch.height - 32 + 18 * i, line, colour=FAINT)
+        sketch.words(14, sketch.height - 32 + 18 * i, caption(line), colour=FAINT)
     return sketch.finish()
 
 
 def batch_sentence(record):
     """Say how many rows of the batch looked at go on."""
-    start = f"batch {record.number} of {record.num_batches}:"
     if record.number == 1:
-        return f"{start} the first one starts from zeros"
+        return caption("batch 1 of {record.num_batches}: the first one starts from zeros", record=record)
     going, rows = [source.kind for source in record.sources].count("goes on"), len(record.sources)
-    advice = "" if going == rows else "; start from zeros"
-    return f"{start} {going} of {rows} rows go on where they stopped in batch {record.number - 1}{advice}"
+    text = "batch {n} of {record.num_batches}: {going} of {rows} rows go on where they stopped in batch {old}"
+    text = caption(text, record=record, n=record.number, going=going, rows=rows, old=record.number - 1)
+    return text + ("" if going == rows else caption("; start from zeros"))
 
 
 def fault_sentences(record):
     """Say what is wrong with the windows, overlaps and labels that are not one later, and what has no room."""
     faults = []
     if record.repeated:
-        faults.append(f"windows overlap (orange-red bars): tokens read more than once: {len(record.repeated)}")
+        text = "windows overlap (orange-red bars): tokens read more than once: {count}"
+        faults.append(caption(text, count=len(record.repeated)))
     if record.wrong_labels:
         (number, row), count = record.wrong_labels[0], len(record.wrong_labels)
-        faults.append(f"labels are not one token after their inputs: batch {number}, row {row}; such windows: {count}")
+        text = "labels are not one token after their inputs: batch {number}, row {row}; such windows: {count}"
+        faults.append(caption(text, number=number, row=row, count=count))
     lines, rows = math.ceil(record.num_tokens / LETTERS), record.batch_size
-    found = ((lines, LINES, f"lines of {LETTERS} letters"), (rows, ROWS, "rows"), (record.num_steps, STEPS, "steps"))
-    cut = [f"{most} of {count} {what}" for count, most, what in found if count > most]
+    found = ((lines, LINES, "{most} of {count} lines of {letters} letters"), (rows, ROWS, "{most} of {count} rows"),
+             (record.num_steps, STEPS, "{most} of {count} steps"))  # fmt: skip
+    cut = [caption(text, most=most, count=count, letters=LETTERS) for count, most, text in found if count > most]
     if cut:
-        faults.append(f"too large for one picture, which shows {', '.join(cut)}")
+        faults.append(caption("too large for one picture, which shows {parts}", parts=caption(", ").join(cut)))
     return faults
 
 
@@ -165,13 +169,13 @@ def _draw_batch(sketch, record, letters, colours, top):
         steps[STEPS - 3 : -2] = [None]
     sketch.line((14, top), (906, top), colour=PALE)
     for x, name in ((76, "state from"), (140, "starts at"), (TABLE - 8, f"X {record.batch_size, record.num_steps}")):
-        sketch.words(x, top + 15, name, align="right", colour=FAINT)
+        sketch.words(x, top + 15, caption(name), align="right", colour=FAINT)
     sketch.words(TABLE + CELL * (len(steps) + 0.5), top + 15, "Y[:, -1]", colour=FAINT)
     for row, (window, source) in enumerate(zip(record.batch[:ROWS], record.sources, strict=False)):
         y, (sign, word, ink) = top + 38 + 24 * row, SIGNS[source.kind]
         sketch.words(76, y, "–" if source.position is None else str(source.position), 10, "right")
         sketch.words(140, y, str(window[0]), 10, "right")
-        sketch.words(158, y, f"{sign} {word}", 10, colour=ink)
+        sketch.words(158, y, f"{sign} {caption(word)}", 10, colour=ink)
         sketch.words(TABLE - 8, y, f"X[{row}]", 10, "right", "monospace")
         sketch.box(TABLE, y - HIGH / 2, CELL * len(steps), HIGH, colours[record.number, row], INK)
         for i, step in enumerate(steps):

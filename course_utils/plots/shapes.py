@@ -2,6 +2,7 @@
 
 import math
 
+from course_utils.plots.fonts import caption
 from course_utils.plots.network import Sketch, draw_network, layer_colour, state_colour, vector_colours
 from course_utils.plots.picture import FAINT, INK, ORANGE, PURPLE, SHIFT, VERMILION, tint
 
@@ -12,7 +13,9 @@ def shape_picture(record):
     """Return a `Picture` of a `LayerShapes`: the layer unrolled, then what flows and what is learnt, all to scale."""
     sketch = Sketch(920, 616)
     sketch.words(LEFT, 19, f"layer = {record.code}", 14, family="monospace", weight="bold")
-    sketch.words(LEFT, 42, "{:,} numbers to learn in the layer, and {:,} after it".format(*record.parameters), 11)
+    own, after = record.parameters
+    learnt = caption("{own:,} numbers to learn in the layer, and {after:,} after it", own=own, after=after)
+    sketch.words(LEFT, 42, learnt, 11)
     draw_network(sketch, (0, 54, 768, 212), record.num_steps, record.num_layers, record.bidirectional, record.cell)
     blocks, groups = _flow_blocks(record), _weight_groups(record)
     scale, weights_scale = _scales(record, blocks, groups)
@@ -38,12 +41,12 @@ def _flow_blocks(record):
 
 def _weight_groups(record):
     """(title, colour, named shapes, pixels of room) for each layer and for what comes after the layers."""
-    groups, both = [], ", → and ←" if record.bidirectional else ""
+    groups, title = [], "layer {layer}, → and ←" if record.bidirectional else "layer {layer}"
     for layer in range(record.num_layers):
         own = [(name.replace("weight", "W").replace("bias", "b").replace(f"_l{layer}", ""), shape)
                for name, shape in record.weights if name.split("_")[2] == f"l{layer}"]  # fmt: skip
-        groups.append((f"layer {layer}{both}", layer_colour(layer), own, min(230, 564 / record.num_layers)))
-    return [*groups, *([("after the layer", tint(VERMILION, 0.5), record.head, 186)] if record.head else [])]
+        groups.append((caption(title, layer=layer), layer_colour(layer), own, min(230, 564 / record.num_layers)))
+    return groups + ([(caption("after the layer"), tint(VERMILION, 0.5), record.head, 186)] if record.head else [])
 
 
 def _scales(record, blocks, groups):
@@ -79,7 +82,8 @@ def _draw_heading(sketch, y, text, scale):
     numbers = next(n for n in (1, 10, 100, 1_000) if n * scale >= 12 or n == 1_000)
     start = RIGHT - numbers * scale
     sketch.box(start, y + 11, numbers * scale, 4, INK)
-    sketch.words(start - 6, y + 13, f"{numbers:,} number{'s' * (numbers > 1)}", align="right", colour=FAINT)
+    length = caption("1 number") if numbers == 1 else caption("{n:,} numbers", n=numbers)
+    sketch.words(start - 6, y + 13, length, align="right", colour=FAINT)
 
 
 def _draw_label(sketch, x, y, name, shape, axes):
@@ -92,7 +96,8 @@ def _draw_label(sketch, x, y, name, shape, axes):
 
 def _draw_flow(sketch, record, blocks, scale):
     """The tensors that pass through the layer, side by side, and whether the final state stands among the outputs."""
-    _draw_heading(sketch, 284, "what passes through, in the shapes that torch returned: grows with T and B", scale)
+    text = caption("what passes through, in the shapes that torch returned: grows with T and B")
+    _draw_heading(sketch, 284, text, scale)
     x = LEFT
     for name, shape, axes, colours in blocks:
         _draw_label(sketch, x, 317, name, shape, axes)
@@ -108,8 +113,9 @@ def _draw_flow(sketch, record, blocks, scale):
 def _draw_weights(sketch, groups, scale, other_scale):
     """The parameters: a group per layer, both directions side by side, and what comes after the layers."""
     ratio = max(scale, other_scale) / min(scale, other_scale)
-    note = f" (drawn {ratio:.0f} times {'larger' if scale > other_scale else 'smaller'})" if ratio > 1 else ""
-    _draw_heading(sketch, 414, f"what is learnt: the same for any T and B{note}", scale)
+    note = " (drawn {ratio:.0f} times larger)" if scale > other_scale else " (drawn {ratio:.0f} times smaller)"
+    note = caption(note, ratio=ratio) if ratio > 1 else ""
+    _draw_heading(sketch, 414, caption("what is learnt: the same for any T and B") + note, scale)
     left = LEFT
     for title, colour, named, room in groups:
         sketch.words(left, 446, title, 10, weight="bold")
@@ -161,4 +167,4 @@ def _draw_logits(sketch, record, scale):
     end = top + shown * scale
     if shown < rows:  # torn off
         sketch.line(*((left - 4 + i * (wide + 8) / 8, end + 4 * (-1) ** i) for i in range(9)))
-    sketch.words(left, end + 16, "cut: too long" if shown < rows else "a band per step", colour=FAINT)
+    sketch.words(left, end + 16, caption("cut: too long" if shown < rows else "a band per step"), colour=FAINT)

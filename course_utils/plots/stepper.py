@@ -4,7 +4,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Affine2D
 
-from course_utils.plots.fonts import PLACEHOLDER, SENTENCE, visible
+from course_utils.plots.fonts import PLACEHOLDER, SENTENCE, caption, visible
 from course_utils.plots.network import outlines
 from course_utils.plots.picture import BLUE, GREY, SKY, VERMILION, FixedPicture, tint
 
@@ -17,26 +17,34 @@ def stepper_picture(snapshot):
     Below the hidden states the text stands twice: coloured by the probability of each character, and by how strongly it
     moves the framed one. `snapshot` is an `experiments.stepper.Snapshot`: W characters, V candidates, H hidden units.
     """
-    picture = FixedPicture(9, 6)
+    picture, unit = FixedPicture(9, 6), snapshot.unit
     _draw_candidates(picture.add_axes((0.115, 0.775, 0.875, 0.175)), snapshot)
     axes = picture.add_axes((0.115, 0.105, 0.875, 0.575))
     axes.set(xlim=(-0.5, _columns(snapshot.characters, 60) + 0.5), ylim=(-3.2, 10), xticks=[])
     limit = max(1.0, abs(snapshot.hiddens).max())
     _draw_rows(axes, snapshot.hiddens.T, (0, 10), "RdBu_r", -limit, limit)  # a column per character
-    title = f"hidden state after each {snapshot.unit} (red {limit:.0f}, white 0, blue −{limit:.0f})"
-    axes.set_title(title, loc="left", size=11)
+    title = "hidden state after each {unit} (red {limit:.0f}, white 0, blue −{limit:.0f})"
+    axes.set_title(caption(title, unit=unit, limit=limit), loc="left", size=11)
     _draw_rows(axes, [snapshot.probabilities], (-1.6, -0.4), "Blues", 0, 1.8)
     _draw_letters(axes, snapshot.characters, -1, 10)
     _draw_connectivity(axes, snapshot)
     axes.axvline(snapshot.num_given - 0.5, color="black", linewidth=1)
-    axes.set_yticks([-2.4, -1, 5], ["connectivity", "probability", f"{snapshot.hiddens.shape[1]} hidden\nunits"])
-    caption = f"darker: more probable before it was read; moves the framed {snapshot.unit} more. "
-    caption += "Left of the line: the prefix."
-    picture.text(0.115, 0.067, caption, fontsize=9, color=GREY)
-    picture.text(0.115, 0.02, snapshot.loop, color=VERMILION, weight="bold")
+    units = caption("{n} hidden\nunits", n=snapshot.hiddens.shape[1])
+    axes.set_yticks([-2.4, -1, 5], [caption("connectivity"), caption("probability"), units])
+    key = "darker: more probable before it was read; moves the framed {unit} more. Left of the line: the prefix."
+    picture.text(0.115, 0.067, caption(key, unit=unit), fontsize=9, color=GREY)
+    picture.text(0.115, 0.02, _loop(snapshot), color=VERMILION, weight="bold")
     if PLACEHOLDER in "".join(map(visible, [*snapshot.characters, *snapshot.candidates])):
-        picture.text(0.99, 0.02, SENTENCE, fontsize=9, color=GREY, ha="right")
+        picture.text(0.99, 0.02, caption(SENTENCE), fontsize=9, color=GREY, ha="right")
     return picture
+
+
+def _loop(snapshot):
+    """The snapshot's `loop` in the reader's language."""
+    if not snapshot.loop:
+        return ""
+    text = "the text repeats its last {unit}" if snapshot.period == 1 else "the text repeats every {period} {unit}s"
+    return caption(text, period=snapshot.period, unit=snapshot.unit)
 
 
 def _draw_candidates(axes, snapshot):
@@ -45,10 +53,10 @@ def _draw_candidates(axes, snapshot):
     points = 567 / columns
     axes.vlines(numbers, 0, snapshot.softmax, color=tint(SKY, 0.5), linewidth=0.85 * points)
     axes.vlines(numbers, 0, snapshot.drawn, color=BLUE, linewidth=0.4 * points)
-    axes.set(xlim=(-0.5, columns - 0.5), ylim=(0, 1), xticks=[], yticks=[0, 0.5, 1], ylabel="probability")
-    title = f"next {snapshot.unit}: as uncertain as a free choice among {snapshot.choices:.1f}"
-    axes.set_title(title, loc="left", size=11)
-    key = "wide and pale: the model's softmax\nnarrow and dark: what is drawn from"
+    axes.set(xlim=(-0.5, columns - 0.5), ylim=(0, 1), xticks=[], yticks=[0, 0.5, 1], ylabel=caption("probability"))
+    title = "next {unit}: as uncertain as a free choice among {choices:.1f}"
+    axes.set_title(caption(title, unit=snapshot.unit, choices=snapshot.choices), loc="left", size=11)
+    key = caption("wide and pale: the model's softmax\nnarrow and dark: what is drawn from")
     axes.text(0.99, 0.9, key, transform=axes.transAxes, ha="right", va="top", color=BLUE)
     _draw_letters(axes, snapshot.candidates, -0.11, 11)
 
@@ -56,7 +64,7 @@ def _draw_candidates(axes, snapshot):
 def _draw_connectivity(axes, snapshot):
     """The text once more, coloured by how strongly each character moves the framed one."""
     if snapshot.connectivity is None:
-        axes.text(0, -2.4, "not to be had: this model makes its input vectors by itself", va="center")
+        axes.text(0, -2.4, caption("not to be had: this model makes its input vectors by itself"), va="center")
         return
     strongest = max(value for value in snapshot.connectivity if value == value)
     _draw_rows(axes, [snapshot.connectivity], (-3, -1.8), "Oranges", 0, 1.8 * strongest or 1)

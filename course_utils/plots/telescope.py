@@ -1,5 +1,6 @@
 """The telescope's figure: how much of the gradient is left, lag by lag."""
 
+from course_utils.plots.fonts import caption
 from course_utils.plots.picture import BLUE, GREY, VERMILION, FixedPicture
 
 POWERS = dict(zip(range(-15, 7, 3), ("10⁻¹⁵", "10⁻¹²", "10⁻⁹", "10⁻⁶", "10⁻³", "1", "10³", "10⁶"), strict=True))
@@ -16,16 +17,24 @@ def telescope_picture(sight):
     lag = min(35, len(ratios) - 1)
     axes.axhline(1, color=GREY, linewidth=0.5)
     axes.axvline(35, color=GREY, linestyle=":")
-    axes.plot(ratios, color=BLUE, linewidth=2, label=f"measured: times {sight.factor:.2f} a step")
+    axes.plot(ratios, color=BLUE, linewidth=2, label=caption("measured: times {sight.factor:.2f} a step", sight=sight))
     if sight.expected is not None:
-        axes.plot(sight.expected, "--", color=VERMILION, label=f"theory: times {sight.expected_factor:.2f} a step")
+        theory = caption("theory: times {sight.expected_factor:.2f} a step", sight=sight)
+        axes.plot(sight.expected, "--", color=VERMILION, label=theory)
     axes.plot(lag, ratios[lag], "o", color=BLUE)
-    axes.set(xlabel="steps back in time", ylabel="share of the gradient left", yscale="log")
+    axes.set(xlabel=caption("steps back in time"), ylabel=caption("share of the gradient left"), yscale="log")
     axes.set(xlim=(0, len(ratios) - 1), ylim=(1e-15, 1e6))
     axes.set_yticks([10.0**power for power in POWERS], POWERS.values())  # twice as fast as matplotlib's own formulas
     axes.minorticks_off()
     axes.xaxis.get_major_locator().set_params(integer=True)
-    fit = f"fitted over lags 0 to {lag}" + ("" if sight.expected else "; no theory for these settings")
+    fit = caption("fitted over lags 0 to {lag}", lag=lag)
+    fit += "" if sight.expected else caption("; no theory for these settings")
     axes.legend(loc="lower left", frameon=False, title=fit, alignment="left")
-    axes.set_title(f"{sight.name}\nleft after {lag} steps: {ratios[lag]:.2g}", loc="left", fontsize=10)
+    left = caption("left after {lag} steps: {share:.2g}", lag=lag, share=ratios[lag])
+    axes.set_title(f"{_translated(sight.name)}\n{left}", loc="left", fontsize=10)
     return picture
+
+
+def _translated(name):
+    """A layer's name, such as "LSTM, H = 64, forget bias 1", in the reader's language, part by part."""
+    return caption(", ").join(" ".join(map(caption, part.rsplit(" ", 1))) for part in name.split(", "))

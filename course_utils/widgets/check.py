@@ -106,9 +106,8 @@ def _compared(attempt, exercise):
         expected, allowed = _called(solution, arguments)
         wrong = difference(got, expected, _tolerance(exercise))
         for parameter in [each for each in changed if each not in allowed][:1]:
-            wrong = say(
-                "your function changes its argument {name}; leave it as it is and return something new.", name=parameter
-            )
+            words = say("your function changes its argument {name}; leave it as it is and return something new.")
+            wrong = words.format(name=parameter)  # as it stands in the code, whatever word it is
         if wrong:
             call = say("For {call} {wrong}", call=_call(name, arguments), wrong=wrong)
             sentence = say(_typical(attempt, exercise, calls)) or call

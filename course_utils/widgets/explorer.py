@@ -11,6 +11,7 @@ from course_utils import plots
 from course_utils.checks import checked, kind
 from course_utils.experiments import explorer
 from course_utils.fast import quick_layers
+from course_utils.language import say
 from course_utils.models import RNNModel
 from course_utils.sweep import Result, follow
 from course_utils.widgets.lab import Lab, Latest, choice
@@ -48,7 +49,7 @@ class RunExplorer(Tasks, Lab):
         self._picture = plots.ExplorerPicture()
         self.sample, self.best = ipywidgets.HTML(), ipywidgets.HTML(html_table(_best(self.grid)))
         looks = {"button_style": "primary", "layout": {"width": "max-content"}}  # whole in the presenter's type too
-        self.train = ipywidgets.Button(description="Train this live", **looks)
+        self.train = ipywidgets.Button(description=say("Train this live"), **looks)
         self.train.on_click(lambda _: self.do(self._start_or_stop))
         names = list(self.grid.fields)
         controls = {name: choice(name, values, _first(values)) for name, values in self.grid.fields.items()}
@@ -80,9 +81,10 @@ class RunExplorer(Tasks, Lab):
         return self._picture.draw_view(self.record, live.curve if live else ())
 
     def _write(self, live):
-        shown = [("live", live.sample)] if live else []
-        shown += [(f"seed {run.configuration.seed}", run.sample) for run in self.record.runs]
-        lines = [html.escape(f"{name}: {sample or ''}").replace("\n", "↵") for name, sample in shown]
+        shown = [say("live: {sample}", sample=live.sample or "")] if live else []
+        for run in self.record.runs:
+            shown.append(say("seed {seed}: {sample}", seed=run.configuration.seed, sample=run.sample or ""))
+        lines = [html.escape(line).replace("\n", "↵") for line in shown]
         self.sample.value = f"<pre style='white-space: pre-wrap; margin: 0'>{'<br>'.join(lines)}</pre>"
 
     # What follows runs in the loop's thread
@@ -95,7 +97,7 @@ class RunExplorer(Tasks, Lab):
 
     async def _train(self, configuration):
         """Train, and draw what there is after each look; cancelling ends it between two of them."""
-        self.train.description = "Stop"
+        self.train.description = say("Stop")
         try:
             with contextlib.closing(follow(configuration, self.model.now())) as looks:
                 while (result := self._next(looks)) is not None:
@@ -104,7 +106,7 @@ class RunExplorer(Tasks, Lab):
                         self.update()
                     await asyncio.sleep(SECONDS_FOR_THE_PAGE)
         finally:
-            self.train.description = "Train this live"
+            self.train.description = say("Train this live")
         return self.live[configuration]
 
     def _next(self, looks):
@@ -122,6 +124,7 @@ def _best(grid):
     rows = []
     for setting, runs in grid.best(NUM_BEST):
         reached, seconds = [run.best for run in runs], [run.seconds for run in runs]
-        row = {"settings": in_words(setting), "lowest held-out": f"{min(reached):.2f} to {max(reached):.2f}"}
+        row = {"settings": in_words(setting)}
+        row["lowest held-out"] = say("{low:.2f} to {high:.2f}", low=min(reached), high=max(reached))
         rows.append(row | {"seconds": f"{max(seconds):.1f}", "parameters": f"{runs[0].parameters:,}"})
     return rows

@@ -8,7 +8,9 @@ import traceback
 import types
 from pathlib import Path
 
+from course_utils.language import say
 from course_utils.plots import VERMILION
+from course_utils.plots.fonts import caption
 
 PACKAGE = str(Path(__file__).parents[1])
 LIBRARIES = (*{sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}, "<frozen")
@@ -46,7 +48,7 @@ def explain(error):
     sentence = traceback.format_exception_only(error)[0].splitlines()[0]
     for frame in traceback.extract_tb(error.__traceback__)[-1:]:
         if is_readers(frame.filename):
-            sentence += f" (line {frame.lineno} of {frame.name}: {frame.line})"
+            sentence += caption(" (line {frame.lineno} of {frame.name}: {frame.line})", frame=frame)  # drawn too
     return sentence, "".join(traceback.format_exception(error))
 
 
@@ -55,7 +57,7 @@ def as_html(sentence, more=""):
     first, rest = (
         f"<pre style='white-space: pre-wrap; margin: 0'>{html.escape(text)}</pre>" for text in (sentence, more)
     )
-    folded = f"<details><summary>Traceback</summary>{rest}</details>" if more else ""
+    folded = f"<details><summary>{say('Traceback')}</summary>{rest}</details>" if more else ""
     return f"<div style='border-left: 4px solid {VERMILION}; padding-left: 8px'>{first}{folded}</div>"
 
 
@@ -84,4 +86,4 @@ class Prints:
 
     def as_html(self):
         style = "max-height: 12em; overflow: auto; margin: 0"
-        return f"Printed:<pre style='{style}'>{html.escape(self.text)}</pre>" if self.text else ""
+        return f"{say('Printed:')}<pre style='{style}'>{html.escape(self.text)}</pre>" if self.text else ""

@@ -11,6 +11,7 @@ from IPython import get_ipython
 from IPython.display import display
 
 from course_utils.checks import bound, checked, shown
+from course_utils.language import say
 from course_utils.widgets.faults import Prints, as_html, explain, shorten
 
 DPI = {False: 100, True: 150}  # of the picture, by the presenter switch
@@ -56,7 +57,7 @@ class Lab(ipywidgets.VBox):
         self._lock = threading.RLock()  # JupyterLab delivers slider moves in a second thread while a cell runs
         self.picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start"})
         self.errors, self.printed = ipywidgets.HTML(), ipywidgets.HTML()
-        self.presenter = ipywidgets.Checkbox(False, description="presenter: larger type", indent=False)
+        self.presenter = ipywidgets.Checkbox(False, description=say("presenter: larger type"), indent=False)
         self.presenter.observe(self._on_presenter, names="value")
         self.controls = controls
         for name, control in controls.items():
@@ -228,10 +229,15 @@ class Latest:
 
 def int_slider(description, value, low, high, step=1):
     """A labelled slider over whole numbers."""
-    return ipywidgets.IntSlider(value, low, high, step, description=description, **WIDE)
+    return ipywidgets.IntSlider(value, low, high, step, description=say(description), **WIDE)
 
 
 def choice(description, options, value=None):
-    """A labelled slider over a few names; in JupyterLab a focused drop-down list loses its keys to the notebook."""
+    """A labelled slider over a few names; in JupyterLab a focused drop-down list loses its keys to the notebook.
+
+    In another language the names are shown in it; the value stays as it was handed over.
+    """
     value = options[0] if value is None else value
-    return ipywidgets.SelectionSlider(options=options, value=value, description=description, **WIDE)
+    names = [say(option) if isinstance(option, str) else option for option in options]
+    options = options if names == [*options] else [*zip(map(str, names), options, strict=True)]
+    return ipywidgets.SelectionSlider(options=options, value=value, description=say(description), **WIDE)

@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from course_utils import saved_runs
+from course_utils.language import say
 from course_utils.loaders import bits_per_character
+from course_utils.plots.fonts import caption
 from course_utils.widgets.faults import Prints
 
 
@@ -38,9 +40,8 @@ class Run:
         return self.state in ("training", "paused")
 
     def __str__(self):
-        chosen = self.settings
-        return (f"run {self.number}: {chosen['cell']}, {chosen['num_steps']} steps, {chosen['num_hiddens']} units, "
-                f"{chosen['sampling']}, {chosen['recipe']}, lr {chosen['lr']:g}")  # fmt: skip
+        return caption("run {number}: {cell}, {num_steps} steps, {num_hiddens} units, {sampling}, {recipe}, lr {lr:g}",
+                       number=self.number, **self.settings)  # fmt: skip
 
 
 def save(run, folder, text, vocab):
@@ -68,8 +69,8 @@ def load(path, number, text, vocab, model):
 def samples(history):
     """The latest four samples as HTML, the newest on top and in bold type."""
     written = [record for record in history if record.sample is not None][-4:]
-    shown = [(record.epoch, html.escape(record.sample).replace("\n", "↵")) for record in reversed(written)]
-    lines = [f"epoch {epoch:3}: {sample}" for epoch, sample in shown]
+    shown = [say("epoch {record.epoch:3}: {record.sample}", record=record) for record in reversed(written)]
+    lines = [html.escape(line).replace("\n", "↵") for line in shown]
     rest = "".join(f"\n{line}" for line in lines[1:])
     return f"<pre style='white-space: pre-wrap; margin: 0'><b>{lines[0]}</b>{rest}</pre>" if lines else ""
 
@@ -81,7 +82,7 @@ def table(runs, density=None):
 
 def html_table(rows):
     """Rows (column -> cell) as an HTML table; nothing without a row."""
-    head = "".join(f"<th>{name}</th>" for name in rows[0]) if rows else ""
+    head = "".join(f"<th>{say(name)}</th>" for name in rows[0]) if rows else ""
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row.values())}</tr>" for row in rows)
     style = "border-collapse: collapse; line-height: 1.5"
     return f"<table border='1' cellpadding='3' style='{style}'><tr>{head}</tr>{body}</table>" if rows else ""
@@ -89,8 +90,9 @@ def html_table(rows):
 
 def in_words(settings):
     """Settings in one cell, whose lines can break: a number after its name, words alone."""
-    return ", ".join(value if isinstance(value, str) else f"{name.removeprefix('num_')} {value:g}"
-                     for name, value in settings.items())  # fmt: skip
+    return say(", ").join(say(value) if isinstance(value, str) else
+                          say(f"{name.removeprefix('num_')} {{value:g}}", value=value)
+                          for name, value in settings.items())  # fmt: skip
 
 
 def _row(run, density):
@@ -98,17 +100,20 @@ def _row(run, density):
     history, looked = run.history, [record for record in run.history if record.held_out_perplexity is not None]
     settings = {name: value for name, value in run.settings.items() if name != "num_epochs"}
     row = {"run": run.number, "settings": in_words(settings)}
-    row["epochs"] = f"{len(history)} of {run.settings['num_epochs']}, {run.state}"
+    asked = run.settings["num_epochs"]
+    row["epochs"] = say("{done} of {total}, {state}", done=len(history), total=asked, state=run.state)
     row |= {"training": "–", "lowest held-out": "–", "last held-out": "–", "tokens/s": "–"}
     if history:
         row["training"] = _short(history[-1].perplexity)
         row["tokens/s"] = f"{statistics.median(record.tokens_per_second for record in history):,.0f}"
     if looked:
         best = min(looked, key=lambda record: record.held_out_perplexity)
-        row["lowest held-out"] = f"{_short(best.held_out_perplexity)} (epoch {best.epoch})"
-        row["last held-out"] = _short(last := looked[-1].held_out_perplexity)
+        lowest, last = _short(best.held_out_perplexity), looked[-1].held_out_perplexity
+        row["lowest held-out"] = say("{perplexity} (epoch {epoch})", perplexity=lowest, epoch=best.epoch)
+        row["last held-out"] = _short(last)
         if density:
-            row["last held-out"] += f" ({bits_per_character(last, density):.2f} bits per character)"
+            bits = bits_per_character(last, density)
+            row["last held-out"] += say(" ({bits:.2f} bits per character)", bits=bits)
     return row
 
 

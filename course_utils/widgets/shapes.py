@@ -5,6 +5,7 @@ import ipywidgets
 from course_utils import plots
 from course_utils.checks import checked
 from course_utils.experiments.shapes import CELLS, layer_shapes
+from course_utils.language import say
 from course_utils.models import RNNModel
 from course_utils.widgets.lab import WIDE, Lab, Latest, choice, int_slider
 
@@ -29,7 +30,7 @@ class ShapeExplorer(Lab):
             "num_hiddens": int_slider("H, hidden units", 4, 1, 256),
             "num_layers": int_slider("layers", 1, 1, 4),
             "cell": choice("cell", list(CELLS)),
-            "bidirectional": ipywidgets.Checkbox(False, description="bidirectional", **WIDE),
+            "bidirectional": ipywidgets.Checkbox(False, description=say("bidirectional"), **WIDE),
         }
         super().__init__(controls)
 

@@ -8,6 +8,7 @@ import torch
 from course_utils import plots, prediction
 from course_utils.checks import checked, optional, same_device, string
 from course_utils.experiments import stepper
+from course_utils.language import say
 from course_utils.loaders import opening
 from course_utils.widgets.lab import WIDE, Lab, Latest, int_slider
 
@@ -45,9 +46,10 @@ class PredictionStepper(Lab):
         self.choose, self.distribution = Latest(choose), Latest(distribution)
         self.walk = self.snapshot = self._started_with = None
         self.generator, self.output = torch.Generator(), ipywidgets.HTML()
-        self.step = self._button("step", "write one character", 1)
-        self.run = self._button(f"run {RUN_LENGTH}", f"write {RUN_LENGTH} characters", RUN_LENGTH)
-        self.reset = self._button("reset", "go back to the prefix and the seed", None)
+        one, many, none = say("step|run {n}|reset", n=RUN_LENGTH).split("|")
+        self.step = self._button(one, say("write one character"), 1)
+        self.run = self._button(many, say("write {n} characters", n=RUN_LENGTH), RUN_LENGTH)
+        self.reset = self._button(none, say("go back to the prefix and the seed"), None)
         super().__init__(_controls(opening(vocab) if prefix is None else prefix, len(vocab)))
 
     def arrange(self):
@@ -71,8 +73,9 @@ class PredictionStepper(Lab):
         length = len(self._written(self.walk.tokens[: self.walk.prefix_length]))
         given, written = html.escape(self.text[:length]), html.escape(self.text[length:])
         text = f"<pre style='white-space: pre-wrap; margin: 0'><b>{given}</b>{written}</pre>"
-        written = f"{len(self.walk.tokens)} {self.snapshot.unit}s"
-        self.output.value = f"{text}{written}, {self.snapshot.loop or 'no loop at its end'}"
+        count, words = len(self.walk.tokens), self.snapshot.unit == "word"
+        self.output.value = text + say("{n} words, {loop}" if words else "{n} characters, {loop}", n=count,
+                                       loop=_loop(self.snapshot))  # fmt: skip
         return plots.stepper_picture(self.snapshot)
 
     def _follow_controls(self, anew=False):
@@ -98,15 +101,26 @@ class PredictionStepper(Lab):
         self.update()
 
 
+def _loop(snapshot):
+    """The snapshot's `loop` in the reader's language, or that there is none."""
+    if not snapshot.period:
+        return say("no loop at its end")
+    if snapshot.period == 1:
+        return say("the text repeats its last {unit}", unit=snapshot.unit)
+    return say("the text repeats every {period} {unit}s", period=snapshot.period, unit=snapshot.unit)
+
+
 def _controls(prefix, vocab_size):
     controls = {
-        "prefix": ipywidgets.Text(prefix, description="prefix", **WIDE),
-        "temperature": ipywidgets.FloatSlider(0.0, min=0.0, max=2.0, step=0.1, description="temperature", **WIDE),
+        "prefix": ipywidgets.Text(prefix, description=say("prefix"), **WIDE),
+        "temperature": ipywidgets.FloatSlider(0.0, min=0.0, max=2.0, step=0.1, description=say("temperature"), **WIDE),
         "top_k": int_slider("top k", vocab_size, 1, vocab_size),
         "seed": int_slider("seed", 0, 0, 99),
         "look_back": int_slider("look back", 0, 0, 30),
     }
-    controls["temperature"].tooltip = "0: always the most probable character; above: drawn, the higher the more evenly"
-    controls["top_k"].tooltip = "draw only among so many most probable characters"
-    controls["look_back"].tooltip = "whose connectivity to show: 0 the next character's, 1 the last one's, ..."
+    controls["temperature"].tooltip = say(
+        "0: always the most probable character; above: drawn, the higher the more evenly"
+    )
+    controls["top_k"].tooltip = say("draw only among so many most probable characters")
+    controls["look_back"].tooltip = say("whose connectivity to show: 0 the next character's, 1 the last one's, ...")
     return controls

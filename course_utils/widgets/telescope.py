@@ -6,6 +6,7 @@ from course_utils import plots
 from course_utils.checks import checked
 from course_utils.experiments.shapes import CELLS
 from course_utils.experiments.telescope import plain_layer, sight
+from course_utils.language import say
 from course_utils.widgets.lab import WIDE, Lab, Latest, choice, int_slider
 
 
@@ -28,7 +29,7 @@ class GradientTelescope(Lab):
             "num_lags": int_slider("steps back", 61, 11, 121, 10),
             "seed": int_slider("seed", 0, 0, 20),
             "scale": _number_slider("scale of W_hh", 1.0, 0.4, 4.0, 0.1),
-            "orthogonal": ipywidgets.Checkbox(False, description="orthogonal W_hh", **WIDE),
+            "orthogonal": ipywidgets.Checkbox(False, description=say("orthogonal W_hh"), **WIDE),
             "forget_bias": _number_slider("forget bias", 0.0, -2.0, 6.0, 0.5),
         }
         super().__init__(controls)
@@ -44,4 +45,4 @@ class GradientTelescope(Lab):
 
 def _number_slider(description, value, low, high, step):
     limits = {"min": low, "max": high, "step": step, "readout_format": ".1f"}
-    return ipywidgets.FloatSlider(value, description=description, **limits, **WIDE)
+    return ipywidgets.FloatSlider(value, description=say(description), **limits, **WIDE)

@@ -22,8 +22,10 @@ from course_utils.checks import RULES, NoBatch, checked, kind, optional
 from course_utils.devices import ThreadWatch, try_gpu
 from course_utils.experiments.shapes import CELLS
 from course_utils.fast import quick_layers
+from course_utils.language import say
 from course_utils.loaders import KIND, SeqDataLoader, load_data_time_machine, opening, tokens_per_character
 from course_utils.models import RNNModel
+from course_utils.plots.fonts import caption
 from course_utils.sweep import RECIPES
 from course_utils.train_live import LastGood, counted, diverged, on_interrupt
 from course_utils.widgets.faults import Prints, explain, shorten
@@ -233,9 +235,10 @@ class TrainingLab(Tasks, Lab):
         try:
             for run in ended:
                 save(run, self._folder, self.text, self.vocab)
-            self._note = f"Kept in {self._folder}: {', '.join(f'run {run.number}' for run in ended) or 'no run yet'}."
+            names = say(", ").join(say("run {number}", number=run.number) for run in ended) or "no run yet"
+            self._note = say("Kept in {folder}: {runs}.", folder=self._folder, runs=names)
         except OSError as error:
-            self._note = f"Not saved in {self._folder}: {error.strerror}."
+            self._note = say("Not saved in {folder}: {error.strerror}.", folder=self._folder, error=error)
         self._write()
 
     def _show_saved(self):
@@ -270,7 +273,7 @@ class TrainingLab(Tasks, Lab):
 
     def _button(self, action, tip, **looks):
         name = action.__name__.strip("_").capitalize()
-        button = ipywidgets.Button(description=name, tooltip=tip, **looks)
+        button = ipywidgets.Button(description=say(name), tooltip=say(tip), **looks)
         button.on_click(lambda _: self.do(action))
         return button
 
@@ -281,10 +284,10 @@ class TrainingLab(Tasks, Lab):
     def draw(self):
         """Return the picture of the latest run over the runs before it."""
         *earlier, latest = self.runs or [None]
-        ghosts = [(f"run {run.number}", list(run.history)) for run in earlier[-NUM_GHOSTS:]]
+        ghosts = [(caption("run {number}", number=run.number), list(run.history)) for run in earlier[-NUM_GHOSTS:]]
         last_epoch = max([run.settings["num_epochs"] for run in self.runs], default=self.num_epochs.value)
         hint = textwrap.fill(latest.error, 70) if latest else ""
-        title = str(latest) if latest else "no run yet"
+        title = str(latest) if latest else caption("no run yet")
         return self._curves.draw(list(self.history), title, ghosts, last_epoch, hint)
 
     def _redraw(self):
@@ -301,7 +304,7 @@ class TrainingLab(Tasks, Lab):
         self.sample.value, self.table.value = samples(self.history), table(self.runs, self._density)
         self.start.disabled = self.active
         self.pause.disabled = self.stop.disabled = not self.active
-        self.pause.description = "Resume" if self.active and self.runs[-1].state == "paused" else "Pause"
+        self.pause.description = say("Resume" if self.active and self.runs[-1].state == "paused" else "Pause")
         self.printed.value = self.runs[-1].prints.as_html() if self.runs else ""
         if self.runs and self.runs[-1].error:
             self.show_error(self.runs[-1].error, self.runs[-1].traceback)
@@ -313,20 +316,22 @@ class TrainingLab(Tasks, Lab):
 
     def _what_happens(self):
         if not self.runs:
-            return "Choose, then press Start."
-        run, done = self.runs[-1], len(self.history)
-        text = f"Run {run.number} {run.state}: epoch {done} of {run.settings['num_epochs']}"
+            return say("Choose, then press Start.")
+        run, done, total = self.runs[-1], len(self.history), self.runs[-1].settings["num_epochs"]
+        text = say("Run {number} {state}: epoch {done} of {total}", number=run.number, state=run.state, done=done,
+                   total=total)  # fmt: skip
         if done and run.active:
-            left = run.seconds / done * (run.settings["num_epochs"] - done)
-            text += f", {self.history[-1].tokens_per_second:,.0f} tokens/s, about {left:.0f} s left"
-        why = run.error or diverged(self.history, len(self.vocab), run.settings["lr"])
-        return f"{text}. {why}".strip()
+            left, speed = run.seconds / done * (total - done), self.history[-1].tokens_per_second
+            text += say(", {speed:,.0f} tokens/s, about {left:.0f} s left", speed=speed, left=left)
+        why = run.error or diverged(self.history, len(self.vocab), run.settings["lr"], say)
+        return say("{happens}. {why}", happens=text, why=why).strip()
 
     def _what_waits(self):
         """Name the controls that were moved while a run is going on."""
         at_work, now = (self.runs[-1].settings if self.active else {}), self._settings()
-        moved = [f"{name} {value} → {now[name]}" for name, value in at_work.items() if value != now[name]]
-        return f"At the next Start: {', '.join(moved)}." if moved else ""
+        moved = [say("{name} {old} → {new}", name=name, old=old, new=now[name])
+                 for name, old in at_work.items() if old != now[name]]  # fmt: skip
+        return say("At the next Start: {moved}.", moved=say(", ").join(moved)) if moved else ""
 
     def _settings(self):
         return {name: control.value for name, control in self.controls.items()}
