@@ -1,12 +1,11 @@
 """Write the notebooks as pages of HTML to print or to put on a web site; links lead from page to page."""
 
 import re
-from pathlib import Path
 
 import nbformat
+from make_slides import NOTEBOOKS, ROOT, stored
 from nbconvert import HTMLExporter
 
-ROOT = Path(__file__).resolve().parents[1]
 PRINTED = """<style>@media print {
 .jp-Cell, img { break-inside: avoid }
 .jp-InputPrompt, .jp-OutputPrompt { display: none }
@@ -21,10 +20,11 @@ def page(notebook):
 
 
 def main(folder=ROOT / "handout"):
-    folder.mkdir(exist_ok=True)
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        (folder / f"{path.stem}.html").write_text(page(nbformat.read(path, as_version=4)), encoding="utf-8")
-    print(f"{len(list(folder.glob('*.html')))} pages in {folder.name}/: print them from a browser")
+    for path in stored():
+        target = (folder / path.relative_to(NOTEBOOKS)).with_suffix(".html")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(page(nbformat.read(path, as_version=4)), encoding="utf-8")
+    print(f"{len(list(folder.rglob('*.html')))} pages in {folder.name}/: print them from a browser")
 
 
 if __name__ == "__main__":

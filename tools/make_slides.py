@@ -32,6 +32,11 @@ SHA256 = "359b575dd51bbda32f89b2fd4c7dc46ad7389a805572158916c29252f7a27333"  # o
 FILES = ("dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js")
 FULL = 22  # lines of a slide; what is longer goes on in the next one
 PICTURE = 13  # lines that a picture takes
+SIGNS, SIGNS_A_WORD = "[\u4e00-\u9fff]", 1.8  # of Chinese: the course's signs, beside its words in English
+NOTES = {  # what the speaker reads
+    "en": ("About {} min.", "Ask aloud, and let everybody write an answer down:"),
+    "zh": ("约 {} 分钟。", "大声问，让每个人都写下答案："),
+}
 WIDTH, HEIGHT = 1280, 720  # of a slide; the page enlarges or shrinks it as a whole
 OWN_CSS = """
 .reveal {font: 26px/1.45 sans-serif; color: #222; background: #fff}
@@ -94,14 +99,21 @@ def unpack(archive, folder):
             (folder / name).write_bytes(files.extractfile(f"package/{name}").read())
 
 
+def stored():
+    """The paths of all notebooks, the Chinese ones last."""
+    return [*sorted(NOTEBOOKS.glob("*.ipynb")), *sorted(NOTEBOOKS.glob("zh/*.ipynb"))]
+
+
 def lesson(notebook):
     """The cells before the exercises."""
-    return list(itertools.takewhile(lambda cell: not cell.source.startswith("## Exercises"), notebook.cells))
+    begin = ("## Exercises", "## 练习")
+    return list(itertools.takewhile(lambda cell: not cell.source.startswith(begin), notebook.cells))
 
 
 def minutes(cells):
-    """How long they take: a minute for 130 words, and one for each code cell."""
-    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+    """How long they take: a minute for 130 words, or as much Chinese, and one for each code cell."""
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    words = sum(len(re.sub(SIGNS, "", text).split()) + len(re.findall(SIGNS, text)) / SIGNS_A_WORD for text in texts)
     return words / 130 + sum(cell.cell_type == "code" for cell in cells)
 
 
@@ -150,7 +162,8 @@ def cell_html(cell, before=None):
         page = markdown2html_mistune(cell.source)
         return re.sub(r'href="(?!https?:|#)([^"]*?)\.ipynb', r'href="\1.html', page)
     code = highlight(cell.source, PythonLexer(), HtmlFormatter()) if cell.source.strip() else ""
-    waits = before is not None and before.cell_type == "markdown" and re.search("Predict|Commit", before.source)
+    asked = re.compile("Predict|Commit|先猜|先给出")
+    waits = before is not None and before.cell_type == "markdown" and asked.search(before.source)
     shown = "".join(map(output_html, cell.outputs))
     return code + (f"<div class='fragment'>{shown}</div>" if waits and shown else shown)
 
@@ -166,29 +179,31 @@ def output_html(output):
     return f"<pre>{html.escape(name + text_of(output))}</pre>"
 
 
-def notes(cells):
+def notes(cells, language="en"):
     """What the speaker reads: how long the slide takes, and what to ask before the result is shown."""
-    guesses = (cell.source for cell in cells if cell.cell_type == "code" and "Guess(" in cell.source)
-    asked = [question for source in guesses for question in re.findall(r'"([^"]*(?:\?|\.\.\.))"', source)]
-    said = [f"<p>Ask aloud, and let everybody write an answer down: <b>{html.escape(words)}</b></p>" for words in asked]
-    return f"<aside class='notes'><p>About {max(1, round(minutes(cells)))} min.</p>{''.join(said)}</aside>"
+    time, ask = NOTES[language]
+    guesses = (output for cell in cells if "Guess(" in cell.source for output in cell.get("outputs", []))
+    shown = "".join(each.get("data", {}).get("text/html", "") for each in guesses)
+    asked = re.findall("<b>(.*?)</b>", shown)
+    said = [f"<p>{ask} <b>{words}</b></p>" for words in asked]
+    return f"<aside class='notes'><p>{time.format(max(1, round(minutes(cells))))}</p>{''.join(said)}</aside>"
 
 
-def section(cells):
+def section(cells, language):
     shown = "".join(map(cell_html, cells, [None, *cells]))
-    return f"<section><div class='fit'>{shown}</div>{notes(cells)}</section>"
+    return f"<section><div class='fit'>{shown}</div>{notes(cells, language)}</section>"
 
 
-def deck(notebook, parts, core=False):
+def deck(notebook, parts, core=False, language="en"):
     """Return the page of a notebook."""
     script, css, speaker = parts
     start = f"const WIDTH = {WIDTH}, HEIGHT = {HEIGHT}{START}"
     closed = (each.replace("</script", r"<\/script") for each in (script, speaker, start))
     scripts = "".join(f"<script>{each}</script>" for each in closed)
-    sections = "".join(map(section, slides(chosen(notebook, core))))
+    sections = "".join(section(cells, language) for cells in slides(chosen(notebook, core)))
     title = html.escape(notebook.cells[0].source.splitlines()[0].strip("# "))
     return "".join([
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{title}</title>",
+        f"<!doctype html><html lang='{language}'><head><meta charset='utf-8'><title>{title}</title>",
         f"<style>{css}{HtmlFormatter().get_style_defs('.highlight')}{OWN_CSS}</style></head>",
         f"<body><div class='reveal'><div class='slides'>{sections}</div></div>",
         f"{scripts}</body></html>",
@@ -201,13 +216,14 @@ def main(arguments=None):
     parser.add_argument("--folder", type=Path, default=ROOT / "slides")
     asked = parser.parse_args(arguments)
     parts = library()
-    asked.folder.mkdir(exist_ok=True)
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+    for path in stored():
         notebook = nbformat.read(path, as_version=4)
         if chosen(notebook, asked.core):
-            page = deck(notebook, parts, asked.core)
-            (asked.folder / f"{path.stem}.html").write_text(page, encoding="utf-8")
-            print(f"{asked.folder.name}/{path.stem}.html: {page.count('<section>')} slides, {len(page) / 1e6:.1f} MB")
+            page = deck(notebook, parts, asked.core, "zh" if path.parent.name == "zh" else "en")
+            target = (asked.folder / path.relative_to(NOTEBOOKS)).with_suffix(".html")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(page, encoding="utf-8")
+            print(f"{target.name}: {page.count('<section>')} slides, {len(page) / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

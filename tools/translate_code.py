@@ -3,7 +3,7 @@
     python tools/translate_code.py           compile the catalogue; the exit code is 1 if something has no translation
     python tools/translate_code.py --add F   put the pairs of a JSON file, English -> Chinese, into course.po first
 
-Labs and figures call `say` or `caption` with an English text. Guesses, cells with figures and exercises bring their own.
+Labs and figures call `say` or `caption` with an English text. Guesses, figures in cells and exercises bring theirs.
 """
 
 import argparse

@@ -11,7 +11,9 @@ A text file holds, for each markdown cell, a marker with the cell's id and a has
 """
 
 import argparse
+import gettext
 import hashlib
+import html
 import re
 import sys
 import unicodedata
@@ -21,6 +23,7 @@ from typing import NamedTuple
 
 import nbformat
 from store_notebooks import as_text
+from translate_code import CATALOGUE
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS, TEXTS = ROOT / "notebooks", ROOT / "translations" / "zh"
@@ -150,6 +153,8 @@ def terms(path=ROOT / "docs" / "glossary.zh.md"):
 
 
 TERMS = terms()
+with CATALOGUE.open("rb") as compiled:
+    SAID = gettext.GNUTranslations(compiled)
 
 
 def wrong(name, notebook, texts):
@@ -173,11 +178,22 @@ def moved(target):
 
 
 def built(notebook, texts):
-    """Return the Chinese notebook."""
+    """Return the Chinese notebook: code and pictures stay; what a guess or a check shows, it shows in Chinese."""
     notebook, words = nbformat.from_dict(notebook), {text.cell: text.words for text in texts}
-    for cell in markdown(notebook):
-        cell.source = LINK.sub(lambda found: f"]({moved(found[1])})", words[cell.id])
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = LINK.sub(lambda found: f"]({moved(found[1])})", words[cell.id])
+        for data in (output.get("data", {}) for output in cell.get("outputs", [])):
+            if "text/html" in data:
+                data["text/html"] = re.sub(r"(?<=>)[^<>]+(?=<)", lambda found: spoken(found[0]), data["text/html"])
     return notebook
+
+
+def spoken(text):
+    """What the catalogue has for a text, or for its parts."""
+    text = html.unescape(text)
+    parts = re.split("( · |: )", text) if SAID.gettext(text) == text else [text]
+    return html.escape("".join(SAID.gettext(part) if part else "" for part in parts))
 
 
 def pairs(names=()):

@@ -58,7 +58,7 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
         axes.plot(*zip(*pairs, strict=True), "--", color=colours.get(name, GREY), linewidth=1)
     words = list(dict.fromkeys(place for pairs in series.values() for place, _ in pairs if isinstance(place, str)))
     if words:
-        shown = [visible(word) if len(word) == 1 else drawable(caption(word)) for word in words]
+        shown = [visible(word) if len(word) == 1 else drawable(word) for word in words]
         axes.set_xticks(range(len(words)), shown, family=families("".join(shown)))
     axes.set(xlabel=caption(x), ylabel=caption(y), title=caption(title))
     draw_marks(axes, baselines or {}, marks or {})
