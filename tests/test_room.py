@@ -65,7 +65,7 @@ CUT = """lab => {
 }"""
 BEYOND = """lab => lab.querySelector("img").getBoundingClientRect().bottom - lab.getBoundingClientRect().top
   - lab.closest(".jp-WindowedPanel-outer").clientHeight"""
-OFF_SLIDE = """lab => [...lab.querySelectorAll(".widget-slider, .widget-button, img")].filter(each => {
+OFF_SCREEN = """(lab, parts) => [...lab.querySelectorAll(parts)].filter(each => {
   const {left, top, bottom} = each.getBoundingClientRect();
   return ![top + 2, bottom - 2].every(y => each.contains(document.elementFromPoint(left + 5, y)));
 }).map(each => `${each.className} ${each.textContent.slice(0, 30)}`)"""
@@ -115,7 +115,6 @@ def test_no_lab_is_cut_each_stands_on_one_screen_and_is_read_in_both_themes(page
         found |= troubles(labs, "presenter")
         choose_dark_theme(page)
         found |= contrasts(labs, "dark")
-        page.set_viewport_size(SLIDE)
         found |= off_their_slides(page)
     assert found == {}
 
@@ -140,13 +139,16 @@ def contrasts(labs, theme):
 
 
 def off_their_slides(page):
-    """What of the controls and of the picture of each lab is not on the screen, or cut, when the slide comes."""
+    """What of each lab is not on the screen when its slide comes, cut, or not even there when it is scrolled to."""
     start_deck(page)
+    page.set_viewport_size(SLIDE)  # the deck goes to another screen
     found = {}
     for name, lab in zip(OPENED, page.locator(".course-lab").all(), strict=True):
         go_to(page, lab)
         photograph(page, f"slide-{name.replace(' ', '-')}")
-        found["slide", name] = lab.evaluate(OFF_SLIDE) + lab.evaluate(CUT)
+        found["slide", name] = lab.evaluate(OFF_SCREEN, ".widget-slider, .widget-button, img") + lab.evaluate(CUT)
+        lab.locator(".widget-checkbox").last.evaluate("lowest => lowest.scrollIntoView({block: 'nearest'})")
+        found["slide", name] += lab.evaluate(OFF_SCREEN, ":scope > .widget-checkbox")
     return {place: trouble for place, trouble in found.items() if trouble}
 
 
