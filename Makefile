@@ -15,7 +15,7 @@ FOLDER := notebooks
 endif
 LAB := --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(FOLDER)/00_start_here.ipynb
 
-.PHONY: help setup setup-test lab present test fuzz mutants notebooks lint lock bench experiments sweep slides handout clean
+.PHONY: help setup setup-test lab present test fuzz mutants notebooks lint lock bench experiments sweep slides core handout clean
 
 help:                ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ sweep: setup         ## train the course's own grids anew, about 20 minutes; sto
 
 slides: setup        ## the notebooks as decks for any browser, in slides/ (the short way: ARGS=--core)
 	@$(BIN)/python tools/make_slides.py $(ARGS)
+
+core: setup          ## the core path as notebooks of their own, in core/, for make lab and make present
+	@$(BIN)/python tools/make_core.py
 
 handout: setup       ## the notebooks to print: one page of HTML each, in handout/
 	@$(BIN)/python tools/make_handout.py

@@ -342,7 +342,8 @@ def test_a_notebook_and_its_labs_in_jupyterlab(page, lab_server, home, path):
 
 
 def write_notebook(home, name, *sources):
-    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    slide = {"slideshow": {"slide_type": "slide"}}  # each cell is one
+    cells = [nbformat.v4.new_code_cell(source, metadata=slide) for source in sources]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}  # without it Lab asks for one
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), home / "notebooks" / name)
 

@@ -1,12 +1,14 @@
 """The core path: the cells tagged `core` are one lesson of about 90 minutes, and they run without the others."""
 
 import builtins
+import shutil
 import symtable
 
+import make_core
 import nbformat
 import pytest
-from make_slides import minutes
-from test_notebooks import PATHS
+from make_slides import ROOT, minutes
+from test_notebooks import PATHS, has_living_links
 
 GIVEN = set(dir(builtins)) | {"__name__", "display"}  # what a kernel knows before the first cell
 LESSON = {path.stem: path for path in PATHS if path.stem[:2] in ("01", "02", "03", "04", "06")}
@@ -40,7 +42,7 @@ def missing(sources):
 def test_the_core_path_takes_about_ninety_minutes():
     taken = {name: minutes(core(path)) for name, path in LESSON.items()}
     assert min(taken.values()) >= 5, taken
-    assert 80 <= sum(taken.values()) <= 100, taken
+    assert 85 <= sum(taken.values()) <= 92, taken
 
 
 @pytest.mark.parametrize("path", LESSON.values(), ids=LESSON)
@@ -63,3 +65,23 @@ def test_the_core_path_opens_with_the_title(path):
 ])  # fmt: skip
 def test_a_name_that_nobody_defines_is_found(sources, count):
     assert len(list(missing(sources))) == count
+
+
+def test_the_core_notebooks_hold_the_core_cells_as_they_are_and_their_links_live(tmp_path):
+    for name in ("docs", "notebooks"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("zh", ".ipynb_checkpoints"))
+    make_core.main(tmp_path / "core")
+    written = {path.stem: nbformat.read(path, as_version=4) for path in (tmp_path / "core").glob("*.ipynb")}
+    assert written.keys() == LESSON.keys()
+    for name, notebook in written.items():
+        nbformat.validate(notebook)
+        whole = [{**cell, "source": make_core.linked(cell.source, [path.name for path in LESSON.values()])}
+                 if cell.cell_type == "markdown" else cell for cell in core(LESSON[name])]  # fmt: skip
+        assert notebook.cells == whole
+        assert list(has_living_links(notebook, tmp_path / "core")) == []
+
+
+def test_a_link_to_a_notebook_that_is_left_out_leads_to_the_whole_one():
+    source = '[a](01.ipynb), [b](05.ipynb#top), <a href="05.ipynb">, [c](../docs/05.ipynb), [d](https://x.y/05.ipynb)'
+    linked = make_core.linked(source, ["01.ipynb"])
+    assert linked == source.replace("(05", "(../notebooks/05").replace('"05', '"../notebooks/05')

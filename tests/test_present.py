@@ -31,6 +31,12 @@ def command(page, name):  # noqa: F811
     page.locator(".lm-CommandPalette-item", has_text=name).first.click()
 
 
+def start_deck(page):  # noqa: F811
+    page.locator(".jp-Notebook .jp-Cell").first.click()
+    command(page, "Start Deck")
+    page.wait_for_selector(".jp-deck-mod-visible", state="attached", timeout=30 * SECONDS)
+
+
 def go_to(page, lab):  # noqa: F811
     """Go forward, slide by slide, until the lab is on one."""
     for _ in range(SLIDES):
@@ -44,9 +50,7 @@ def go_to(page, lab):  # noqa: F811
 def test_a_lab_follows_its_slider_inside_a_slide(page, lab_server):  # noqa: F811
     with at_work(page, lab_server, f"{AS_SLIDES}.ipynb"):
         lab = page.locator(".course-lab").first
-        page.locator(".jp-Notebook .jp-Cell").first.click()
-        command(page, "Start Deck")
-        page.wait_for_selector(".jp-deck-mod-visible", state="attached", timeout=30 * SECONDS)
+        start_deck(page)
         assert not lab.locator("xpath=ancestor::*[contains(@class, 'jp-deck-mod-visible')]").count(), "not one slide"
         go_to(page, lab)
         before = fingerprint(lab)

@@ -1,7 +1,8 @@
-"""The labs have room: on a small laptop, on a projector, in a narrow window, zoomed, and in the dark theme."""
+"""The labs have room: on a small laptop, a projector, a slide, in a narrow window, zoomed, and in the dark theme."""
 
 import test_browser
 from test_browser import at_work, photograph, wait_for, write_notebook
+from test_present import go_to, start_deck
 
 pytestmark = test_browser.pytestmark
 home, lab_server, browser, page = (vars(test_browser)[name] for name in ("home", "lab_server", "browser", "page"))
@@ -54,6 +55,7 @@ WINDOWS = {  # name -> size of the window; all with the side bar open. Zoomed by
     "plain": (1280, 800), "narrow": (900, 800), "zoomed": (853, 533),
 }  # fmt: skip
 ON_ONE_SCREEN = "plain", "presenter"
+SLIDE = {"width": 1280, "height": 720}
 CUT = """lab => {
   const end = lab.getBoundingClientRect().right + 1, words = ".widget-label, .widget-readout, button, th, td, pre";
   const parts = [lab, ...lab.querySelectorAll(`${words}, .widget-box, .widget-html-content`)];
@@ -63,6 +65,10 @@ CUT = """lab => {
 }"""
 BEYOND = """lab => lab.querySelector("img").getBoundingClientRect().bottom - lab.getBoundingClientRect().top
   - lab.closest(".jp-WindowedPanel-outer").clientHeight"""
+OFF_SCREEN = """(lab, parts) => [...lab.querySelectorAll(parts)].filter(each => {
+  const {left, top, bottom} = each.getBoundingClientRect();
+  return ![top + 2, bottom - 2].every(y => each.contains(document.elementFromPoint(left + 5, y)));
+}).map(each => `${each.className} ${each.textContent.slice(0, 30)}`)"""
 # The ratio of Web Content Accessibility Guidelines 2.2, 1.4.3; what cannot be used just now may be faint
 FAINT = """lab => {
   const rgba = text => (text.match(/[0-9.]+/g) || []).map(Number);
@@ -109,6 +115,7 @@ def test_no_lab_is_cut_each_stands_on_one_screen_and_is_read_in_both_themes(page
         found |= troubles(labs, "presenter")
         choose_dark_theme(page)
         found |= contrasts(labs, "dark")
+        found |= off_their_slides(page)
     assert found == {}
 
 
@@ -128,6 +135,20 @@ def contrasts(labs, theme):
     show(labs.nth(3), theme)
     found = {(theme, name): lab.evaluate(FAINT) for name, lab in zip(OPENED, labs.all(), strict=True)}
     assert [lab.evaluate(CORNER) for lab in labs.all()] == [[255] * 4] * len(OPENED)
+    return {place: trouble for place, trouble in found.items() if trouble}
+
+
+def off_their_slides(page):
+    """What of each lab is not on the screen when its slide comes, cut, or not even there when it is scrolled to."""
+    start_deck(page)
+    page.set_viewport_size(SLIDE)  # the deck goes to another screen
+    found = {}
+    for name, lab in zip(OPENED, page.locator(".course-lab").all(), strict=True):
+        go_to(page, lab)
+        photograph(page, f"slide-{name.replace(' ', '-')}")
+        found["slide", name] = lab.evaluate(OFF_SCREEN, ".widget-slider, .widget-button, img") + lab.evaluate(CUT)
+        lab.locator(".widget-checkbox").last.evaluate("lowest => lowest.scrollIntoView({block: 'nearest'})")
+        found["slide", name] += lab.evaluate(OFF_SCREEN, ":scope > .widget-checkbox")
     return {place: trouble for place, trouble in found.items() if trouble}
 
 

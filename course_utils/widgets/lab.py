@@ -17,7 +17,10 @@ from course_utils.widgets.faults import Prints, as_html, explain, shorten
 DPI = {False: 100, True: 150}  # of the picture, by the presenter switch
 WIDE = {"style": {"description_width": "8em"}, "layout": {"width": "auto"}}  # of a control, as wide as its column
 # As many columns of controls as there is room for; a value is never cut, even if its slider becomes short. In a window
-# that is high enough the picture shrinks until it has room below the controls; 128 pixels are JupyterLab's own
+# that is high enough the picture shrinks until it has room below the controls; 128 pixels are JupyterLab's own. On a
+# slide the cell is as high as the window, and the picture gets what the code leaves of it; what stands below it is
+# scrolled to. jupyterlab-slideshow hides the menu and leaves its 28 pixels cut at the bottom: the panels get them back.
+# It hides prompts too, and leaves what can be clicked over them, on the labels of the first column and half of Start
 STYLE = """<style>
 .course-lab {font-size: var(--jp-widgets-font-size)}
 .course-controls {grid-template-columns: repeat(auto-fill, minmax(min(19em, 100%), 1fr)); max-width: 72em}
@@ -29,6 +32,14 @@ STYLE = """<style>
 .course-room > * {flex-shrink: 0}
 .course-room > img {flex-shrink: 1; min-height: 0; max-width: 100%; margin: 0; overflow: clip; border-radius: 6px}
 @media (min-height: 700px) {.course-room {max-height: calc(100vh - 128px)}}
+body[data-jp-deck-mode] :is(#jp-main-vsplit-panel, #jp-main-split-panel, #jp-main-dock-panel) {height: 100vh !important}
+.jp-Deck .jp-OutputArea-promptOverlay {display: none}
+.jp-Deck .jp-deck-mod-onscreen:has(.course-room) {height: calc(100vh - 20px); overflow-y: auto}
+.jp-Deck .jp-deck-mod-onscreen:has(.course-room) {display: flex; flex-direction: column}
+.jp-Deck .jp-Cell :has(.course-room) {display: flex; flex: 1 1 0; min-width: 0; min-height: 0; overflow: visible}
+.jp-Deck :is(.jp-OutputArea, .jp-OutputArea-output):has(.course-room) {flex-direction: column}
+.jp-Deck .course-lab > * {flex-shrink: 0}
+.jp-Deck .course-room {max-height: max(100% - 40px, 65vh)}
 .course-presenter {--jp-widgets-font-size: 20px; --jp-widgets-inline-height: 32px; --jp-widgets-radio-item-height: 36px}
 </style>"""
 
