@@ -6,14 +6,13 @@ from pathlib import Path
 
 CATALOGUES = Path(__file__).parent / "data"
 LANGUAGES = ("en", "zh")
-_chosen = []  # what the reader has asked for
 
 
 def set_language(name):
     """Let labs, figures, guesses and checks that are made from now on speak this language, "en" or "zh".
 
-    Without a call the folder decides: in `notebooks/zh` it is Chinese. Figures are in English where no font of the
-    machine has the Chinese signs.
+    Without a call the folder decides in which the package is loaded: in `notebooks/zh` it is Chinese. Figures are in
+    English where no font of the machine has the Chinese signs.
 
     Raises:
         ValueError: there is no such language here.
@@ -25,16 +24,27 @@ def set_language(name):
 
 def language():
     """Return "en" or "zh"."""
-    return _chosen[0] if _chosen else "zh" if Path.cwd().name == "zh" else "en"
+    return _chosen[0]
 
 
-def say(text, **values):
+def of_folder(path):
+    """The language of the notebooks in a folder."""
+    return "zh" if path.name == "zh" else "en"
+
+
+_chosen = [of_folder(Path.cwd())]  # asked once: a lab says much, and asking the system each time takes long
+
+
+def say(text, where="", **values):
     """Return a text in the reader's language, in its braces the values, words among them in this language too.
 
-    What the catalogue lacks stays English.
+    What the catalogue lacks stays English. Where one English word has two meanings, `where` tells them apart: gettext's
+    context, such as "button".
     """
     words = {name: say(value) if isinstance(value, str) else value for name, value in values.items()}
-    text = _catalogue(language()).gettext(text) if text else text  # for "" gettext returns the catalogue's head
+    catalogue = _catalogue(language())
+    if text:  # for "" gettext returns the catalogue's head
+        text = catalogue.pgettext(where, text) if where else catalogue.gettext(text)
     return text.format(**words) if words else text
 
 

@@ -50,9 +50,11 @@ SHORT = {
     "07_long_sequences": "long-01 long-56 long-57 long-59",
     "08_explore": "explore-11 explore-13 explore-15 explore-17",
 }
-AS_A_PAGE = "01_hidden_state_shapes"  # Voila shows this one, its lab and all
+AS_A_PAGE = "01_hidden_state_shapes"  # Voila shows this one, in Chinese, its lab and all
+IN_CHINESE = "07_long_sequences"  # JupyterLab shows this one in Chinese
 AS_SLIDES = "03_rnn_model"  # tests/test_present.py shows this one
 IN_LAB = [NOTEBOOKS[0], *(path for path in NOTEBOOKS if path.stem in SHORT.keys() - {AS_A_PAGE, AS_SLIDES})]
+IN_LAB = [PROJECT / "notebooks" / "zh" / path.name if path.stem == IN_CHINESE else path for path in IN_LAB]
 WINDOW = {"width": 1280, "height": 900}
 SECONDS = 1_000  # playwright counts in milliseconds
 PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(each => each.textContent)"
@@ -74,7 +76,8 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("home")
     shutil.copytree(PROJECT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     for name, ids in SHORT.items():
-        keep_cells(folder / "notebooks" / f"{name}.ipynb", ids.split())
+        for place in (folder / "notebooks", folder / "notebooks" / "zh"):
+            keep_cells(place / f"{name}.ipynb", ids.split())
     for name, text in SETTINGS.items():
         path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -331,7 +334,10 @@ def photograph(place, name, page=None):
 
 @pytest.mark.parametrize("path", IN_LAB, ids=lambda path: path.stem)
 def test_a_notebook_and_its_labs_in_jupyterlab(page, lab_server, home, path):
-    with at_work(page, lab_server, path.name, promised_errors(home / "notebooks" / path.name)) as labs:
+    name = path.relative_to(PROJECT / "notebooks")
+    with at_work(page, lab_server, name, promised_errors(home / "notebooks" / name)) as labs:
+        if path.stem == IN_CHINESE:
+            expect(labs.first).to_contain_text("隐藏单元")
         for number in range(labs.count()):
             lab = labs.nth(number)
             lab.scroll_into_view_if_needed()
@@ -408,15 +414,18 @@ def test_a_lab_in_notebook_7(page, lab_server):
 @pytest.mark.parametrize("page", [{"tolerated": ("https://cdn.jsdelivr.net/npm/@fortawesome/",)}], indirect=True)
 def test_a_notebook_as_a_voila_page(page, home):
     """Voila asks for its own icons."""
-    with served(["voila", f"notebooks/{AS_A_PAGE}.ipynb"], home) as address:
+    with served(["voila", f"notebooks/zh/{AS_A_PAGE}.ipynb"], home) as address:
         page.goto(address, timeout=HANGS)
         page.wait_for_selector(".course-lab img", timeout=HANGS)
+        expect(page.locator(".course-lab").first).to_contain_text("隐藏单元")
         drive(page.locator(".course-lab").first)
         photograph(page, "voila")
 
 
 @pytest.mark.parametrize("page", [{"javascript": False}], indirect=True, ids=["static"])
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [*NOTEBOOKS, PROJECT / "notebooks" / "zh" / "04_training.ipynb"], ids=lambda path: path.stem
+)
 def test_every_lab_is_a_picture_where_nothing_runs(page, tmp_path, path):
     notebook = nbformat.read(path, as_version=4)
     stored = [output.data["image/png"] for cell in notebook.cells for output in cell.get("outputs", [])

@@ -1,6 +1,8 @@
 """What a reader is shown speaks one language: labs, figures, guesses and checks."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 from matplotlib.text import Text
@@ -13,29 +15,29 @@ from course_utils.plots import fonts
 from course_utils.widgets import check
 from course_utils.widgets.guess import Guess
 
+ROOT = language.CATALOGUES.parents[1]
 CHINESE = re.compile("[\u4e00-\u9fff]")
 WORDS = re.compile(r"[a-z]{3,} [a-z]{3,}")  # two words of English
 KEPT = re.compile(r"<(style|pre)\b.*?</\1>|<[^>]+>", re.DOTALL)  # a style; what was printed or written by a model; tags
 
 
 @pytest.fixture(autouse=True)
-def unchosen(monkeypatch, tmp_path):
-    monkeypatch.setattr(language, "_chosen", [])
-    monkeypatch.chdir(tmp_path)
+def chosen(monkeypatch):
+    monkeypatch.setattr(language, "_chosen", ["en"])
 
 
 @pytest.fixture
-def chinese(unchosen):
+def chinese(chosen):
     set_language("zh")
 
 
-def test_the_folder_decides_and_a_call_decides_more(tmp_path, monkeypatch):
-    assert (language.language(), language.say("perplexity")) == ("en", "perplexity")
-    (tmp_path / "zh").mkdir()
-    monkeypatch.chdir(tmp_path / "zh")
-    assert (language.language(), language.say("perplexity")) == ("zh", "困惑度")
-    set_language("en")
-    assert language.say("perplexity") == "perplexity"
+@pytest.mark.parametrize(("folder", "words"), [("notebooks", "perplexity"), ("notebooks/zh", "困惑度")])
+def test_the_folder_decides_and_a_call_decides_more(folder, words):
+    ask = "from course_utils import language, set_language; print(language.say('perplexity'))"
+    ask += "; set_language('en'); print(language.say('perplexity'))"
+    command = [sys.executable, "-X", "utf8", "-c", ask]
+    said = subprocess.run(command, cwd=ROOT / folder, capture_output=True, encoding="utf-8", check=True)
+    assert said.stdout.split() == [words, "perplexity"]
 
 
 def test_a_language_that_there_is_not_is_refused():

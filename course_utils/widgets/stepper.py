@@ -46,10 +46,9 @@ class PredictionStepper(Lab):
         self.choose, self.distribution = Latest(choose), Latest(distribution)
         self.walk = self.snapshot = self._started_with = None
         self.generator, self.output = torch.Generator(), ipywidgets.HTML()
-        one, many, none = say("step|run {n}|reset", n=RUN_LENGTH).split("|")
-        self.step = self._button(one, say("write one character"), 1)
-        self.run = self._button(many, say("write {n} characters", n=RUN_LENGTH), RUN_LENGTH)
-        self.reset = self._button(none, say("go back to the prefix and the seed"), None)
+        self.step = self._button(say("step", "button"), say("write one character"), 1)
+        self.run = self._button(say("run {n}", n=RUN_LENGTH), say("write {n} characters", n=RUN_LENGTH), RUN_LENGTH)
+        self.reset = self._button(say("reset", "button"), say("go back to the prefix and the seed"), None)
         super().__init__(_controls(opening(vocab) if prefix is None else prefix, len(vocab)))
 
     def arrange(self):
