@@ -35,16 +35,16 @@ def of_folder(path):
 _chosen = [of_folder(Path.cwd())]  # asked once: a lab says much, and asking the system each time takes long
 
 
-def say(text, where="", **values):
+def say(text, context="", /, **values):
     """Return a text in the reader's language, in its braces the values, words among them in this language too.
 
-    What the catalogue lacks stays English. Where one English word has two meanings, `where` tells them apart: gettext's
-    context, such as "button".
+    What the catalogue lacks stays English. Where one English word has two meanings, `context` tells them apart, as in
+    gettext, such as "button".
     """
     words = {name: say(value) if isinstance(value, str) else value for name, value in values.items()}
     catalogue = _catalogue(language())
     if text:  # for "" gettext returns the catalogue's head
-        text = catalogue.pgettext(where, text) if where else catalogue.gettext(text)
+        text = catalogue.pgettext(context, text) if context else catalogue.gettext(text)
     return text.format(**words) if words else text
 
 
