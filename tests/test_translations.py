@@ -47,6 +47,18 @@ def test_no_text_is_left_over():
     assert {path.stem for path in (tool.NOTEBOOKS / "zh").glob("*.ipynb")} == {*PAIRS}
 
 
+def test_the_chinese_readme_has_the_figures_and_the_commands_of_the_english_one():
+    english, chinese = ((tool.ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
+    tables = [[line for line in text.splitlines() if line.startswith("|")] for text in (english, chinese)]
+    assert len(tables[0]) == len(tables[1]) > 20
+    for one, other in zip(*tables, strict=True):
+        assert {*tool.numbers(one)} <= {*tool.numbers(other)}
+        assert tool.PARTS["code"](one) == tool.PARTS["code"](other)
+    assert {*re.findall("make [a-z]+", english)} <= {*re.findall("make [a-z]+", chinese)}
+    links = (link.partition("#")[0] for link in tool.LINK.findall(chinese) if not link.startswith("http"))
+    assert [link for link in links if not (tool.ROOT / link).exists()] == []
+
+
 # What goes wrong with translations. Each kind changes a cell or its text, and says so
 
 

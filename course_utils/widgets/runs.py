@@ -82,7 +82,7 @@ def table(runs, density=None):
 
 def html_table(rows):
     """Rows (column -> cell) as an HTML table; nothing without a row."""
-    head = "".join(f"<th>{say(name)}</th>" for name in rows[0]) if rows else ""
+    head = "".join(f"<th>{say(name, "column")}</th>" for name in rows[0]) if rows else ""
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row.values())}</tr>" for row in rows)
     style = "border-collapse: collapse; line-height: 1.5"
     return f"<table border='1' cellpadding='3' style='{style}'><tr>{head}</tr>{body}</table>" if rows else ""

@@ -318,8 +318,8 @@ class TrainingLab(Tasks, Lab):
         if not self.runs:
             return say("Choose, then press Start.")
         run, done, total = self.runs[-1], len(self.history), self.runs[-1].settings["num_epochs"]
-        text = say("Run {number} {state}: epoch {done} of {total}", number=run.number, state=run.state, done=done,
-                   total=total)  # fmt: skip
+        counts = {"number": run.number, "state": run.state, "done": done, "total": total}
+        text = say("Run {number} {state}: epoch {done} of {total}", **counts)
         if done and run.active:
             left, speed = run.seconds / done * (total - done), self.history[-1].tokens_per_second
             text += say(", {speed:,.0f} tokens/s, about {left:.0f} s left", speed=speed, left=left)
