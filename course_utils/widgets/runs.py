@@ -82,7 +82,7 @@ def table(runs, density=None):
 
 def html_table(rows):
     """Rows (column -> cell) as an HTML table; nothing without a row."""
-    head = "".join(f"<th>{say(name, "column")}</th>" for name in rows[0]) if rows else ""
+    head = "".join(f"<th>{say(name)}</th>" for name in rows[0]) if rows else ""
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row.values())}</tr>" for row in rows)
     style = "border-collapse: collapse; line-height: 1.5"
     return f"<table border='1' cellpadding='3' style='{style}'><tr>{head}</tr>{body}</table>" if rows else ""
@@ -102,9 +102,9 @@ def _row(run, density):
     row = {"run": run.number, "settings": in_words(settings)}
     asked = run.settings["num_epochs"]
     row["epochs"] = say("{done} of {total}, {state}", done=len(history), total=asked, state=run.state)
-    row |= {"training": "–", "lowest held-out": "–", "last held-out": "–", "tokens/s": "–"}
+    row |= {"last training": "–", "lowest held-out": "–", "last held-out": "–", "tokens/s": "–"}
     if history:
-        row["training"] = _short(history[-1].perplexity)
+        row["last training"] = _short(history[-1].perplexity)
         row["tokens/s"] = f"{statistics.median(record.tokens_per_second for record in history):,.0f}"
     if looked:
         best = min(looked, key=lambda record: record.held_out_perplexity)
