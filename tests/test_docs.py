@@ -6,7 +6,7 @@ from pathlib import Path
 import make_handout
 import nbformat
 import pytest
-from make_slides import lesson, minutes
+from make_slides import lesson, minutes, stored
 
 DOCS = Path(__file__).parents[1] / "docs"
 NOTEBOOKS = {path.name[:2]: nbformat.read(path, 4) for path in sorted((DOCS.parent / "notebooks").glob("*.ipynb"))}
@@ -58,6 +58,6 @@ def test_the_handout_loads_nothing_and_its_links_lead_somewhere(number):
     html = make_handout.page(NOTEBOOKS[number])
     assert not re.findall(r"""<(?:script|link|img|iframe)[^>]*(?:src|href)=["']?(?:https?:)?//""", html)
     targets = {target.split("#")[0] for target in re.findall(r'<a [^>]*?href="([^":]+)"', html)} - {""}
-    pages = {f"{path.stem}.html" for path in (DOCS.parent / "notebooks").glob("*.ipynb")}
+    pages = {path.relative_to(DOCS.parent / "notebooks").with_suffix(".html").as_posix() for path in stored()}
     assert targets & pages
     assert {target for target in targets - pages if not (DOCS / target).exists()} == set()
