@@ -73,13 +73,12 @@ def wanted():
     found = {}
     for finder, folder in ((of_package, "course_utils"), (of_solution, "solutions")):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            for text in finder(ast.parse(path.read_text(encoding="utf-8"))):
-                found.setdefault(text, path.name)
+            found |= {text: path.name for text in finder(ast.parse(path.read_text(encoding="utf-8")))}
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "code" and not cell.source.startswith("%"):
-                for text in of_cell(ast.parse(cell.source)):
-                    found.setdefault(text, path.name)
+                tree = ast.parse(cell.source)
+                found |= {text: path.name for text in (*of_cell(tree), *of_package(tree)) if text not in found}
     return {text: place for text, place in found.items() if re.search("[a-z]{2}", text)}
 
 
