@@ -39,6 +39,13 @@ def test_the_glossary_is_in_order_and_each_term_stands_in_it_once():
     assert terms == sorted(set(terms))
 
 
+def test_the_chinese_glossary_has_the_same_terms_symbols_and_places():
+    english, chinese = ((DOCS / name).read_text(encoding="utf-8") for name in ("glossary.md", "glossary.zh.md"))
+    rows = [re.findall(r"^\| ([^|]+) \|.*\|([^|]*)\|[^|]*\| (\d\d) \|$", text, re.M) for text in (english, chinese)]
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == len(TERMS)
+
+
 @pytest.mark.parametrize(("term", "first"), TERMS)
 def test_the_glossary_names_the_notebook_that_uses_a_term_first(term, first):
     using = [number for number, text in WORDS.items() if number != "00" and term.lower() in text]

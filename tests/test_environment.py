@@ -157,6 +157,7 @@ def test_binder_reads_its_folder_and_nothing_else(export, capsys, caplog):
     assert dockerfile.count("env update") == dockerfile.count(update) == 1
     assert dockerfile.index(" src/ ${REPO_DIR}/") < dockerfile.index(update), "the course is not there to be installed"
     assert "RUN ./binder/postBuild" in dockerfile
+    assert "fonts-wqy-zenhei" in dockerfile  # for figures in Chinese
     assert 'ENV R2D_ENTRYPOINT="${REPO_DIR}/binder/start"' in dockerfile
     assert "requirements" not in dockerfile
     minor = conda("binder/environment.yml")[0]["python"].rpartition(".")[0]

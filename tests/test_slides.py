@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from test_browser import browser, page, pytestmark  # noqa: F401 (fixtures and marks)
 
-PATHS = sorted(make_slides.NOTEBOOKS.glob("*.ipynb"))
+PATHS = make_slides.stored()
 SIZES = ((1280, 720), (1920, 1080))
 HIDDEN = """() => {
   const box = document.querySelector('section.present .fit'), seen = box.getBoundingClientRect()
@@ -32,7 +32,7 @@ def decks(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_cell_before_the_exercises_is_on_one_slide(path):
     notebook = nbformat.read(path, as_version=4)
     cells = make_slides.chosen(notebook)
@@ -44,8 +44,8 @@ def test_every_cell_before_the_exercises_is_on_one_slide(path):
 
 
 def test_every_slide_fits_and_loads_nothing(decks, page):  # noqa: F811 (the fixture refuses other hosts)
-    for path in (PATHS[0], PATHS[4]):
-        file = decks / f"{path.stem}.html"
+    for name in (PATHS[0].stem, f"zh/{PATHS[4].stem}"):
+        file = decks / f"{name}.html"
         assert file.stat().st_size < 3e6
         for width, height in SIZES:
             page.set_viewport_size({"width": width, "height": height})
@@ -53,7 +53,7 @@ def test_every_slide_fits_and_loads_nothing(decks, page):  # noqa: F811 (the fix
             page.wait_for_function("Reveal.isReady()")
             for number in range(page.evaluate("Reveal.getTotalSlides()")):
                 page.evaluate(f"Reveal.slide({number})")
-                assert page.evaluate(HIDDEN) == [], f"{path.name}, slide {number + 1}, {width} × {height}"
+                assert page.evaluate(HIDDEN) == [], f"{name}, slide {number + 1}, {width} × {height}"
 
 
 def test_what_is_to_be_predicted_waits_for_a_key():
