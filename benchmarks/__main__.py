@@ -69,7 +69,7 @@ def as_table(results):
         if name in results["spread"]
     ]
     missing = [f"| `{name}` | not measured | no GPU |" for name, value in results.items() if value is None]
-    books = [f"| {name} | {seconds} | {mb} |" for name, (seconds, mb) in results["notebooks"].items()]
+    books = [f"| {name} | {seconds} | {mb} |" for name, (seconds, mb, _) in results["notebooks"].items()]
     scales = [
         f"| {each['grows']} = {each[each['grows']]:,} | {each['tokens_per_second']:,.0f} | {each['training_mb']:.0f} "
         f"| {each['loader_mb']:.0f} | {each['three_epochs_mb']:.0f} |"

@@ -1,12 +1,13 @@
 """The pages in docs/ say of the notebooks what is so."""
 
+import json
 import re
 from pathlib import Path
 
 import make_handout
 import nbformat
 import pytest
-from make_slides import lesson, minutes, stored
+from make_slides import minutes, sections, stored
 
 DOCS = Path(__file__).parents[1] / "docs"
 NOTEBOOKS = {path.name[:2]: nbformat.read(path, 4) for path in sorted((DOCS.parent / "notebooks").glob("*.ipynb"))}
@@ -14,23 +15,20 @@ WORDS = {number: "\n".join(cell.source for cell in notebook.cells).lower() for n
 TERMS = re.findall(r"^\| ([^|]+?) \|.*\| (\d\d) \|$", (DOCS / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def sections():
-    """(notebook, section, minutes, minutes of the core path) for all that is read before the exercises."""
+def plan():
+    """(notebook, section, minutes, minutes of the core path, measured seconds) for all before the exercises."""
+    measured = json.loads((DOCS.parent / "benchmarks" / "results.json").read_text(encoding="utf-8"))["notebooks"]
+    seconds = {name[:2]: sections for name, (_, _, sections) in measured.items()}
     for number, notebook in NOTEBOOKS.items():
-        parts = {}
-        for cell in lesson(notebook):
-            found = re.match("## (.*)", cell.source) if cell.cell_type == "markdown" else None
-            name = found[1] if found else ([*parts] or ["opening"])[-1]
-            parts.setdefault(name, []).append(cell)
-        for name, cells in parts.items():
+        for name, cells in sections(notebook).items():
             core = [cell for cell in cells if "core" in cell.metadata.get("tags", [])]
-            yield number, name, round(minutes(cells)), round(minutes(core))
+            yield number, name, round(minutes(cells)), round(minutes(core)), round(seconds[number][name])
 
 
-def test_the_plan_counts_the_minutes_of_every_section():
-    plan = (DOCS / "teaching.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (\d\d) \| (.*) \| (\d+) \| (\d*) \|$", plan, re.MULTILINE)
-    assert [(number, name, int(taken), int(core or 0)) for number, name, taken, core in rows] == [*sections()]
+def test_the_plan_counts_the_minutes_and_shows_the_seconds_of_every_section():
+    text = (DOCS / "teaching.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d\d) \| (.*) \| (\d+) \| (\d*) \| (\d*) \|$", text, re.MULTILINE)
+    assert [(number, name, *(int(each or 0) for each in figures)) for number, name, *figures in rows] == [*plan()]
 
 
 def test_the_glossary_is_in_order_and_each_term_stands_in_it_once():

@@ -110,6 +110,15 @@ def lesson(notebook):
     return list(itertools.takewhile(lambda cell: not cell.source.startswith(begin), notebook.cells))
 
 
+def sections(notebook):
+    """Heading -> cells, for all that is read before the exercises; what stands before the first one is "opening"."""
+    parts = {}
+    for cell in lesson(notebook):
+        found = re.match("## (.*)", cell.source) if cell.cell_type == "markdown" else None
+        parts.setdefault(found[1] if found else ([*parts] or ["opening"])[-1], []).append(cell)
+    return parts
+
+
 def minutes(cells):
     """How long they take: a minute for 130 words, or as much Chinese, and one for each code cell."""
     texts = [cell.source for cell in cells if cell.cell_type == "markdown"]

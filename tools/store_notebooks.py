@@ -69,6 +69,7 @@ class Recorder(NotebookClient):
             on_cell_executed=self.after_cell,
         )
         self.owners, self.peak = {}, 0  # message id -> (cell, index); bytes
+        self.seconds, self.since = {}, None  # id of a cell -> how long it took; when the one before it ended
 
     async def _async_poll_output_msg(self, parent_msg_id, cell, cell_index):
         self.owners[parent_msg_id] = cell, cell_index
@@ -87,7 +88,10 @@ class Recorder(NotebookClient):
         return None
 
     async def after_cell(self, cell, cell_index, execute_reply):
-        """Note the memory; after the last cell, wait until nothing comes any more."""
+        """Note the time and the memory; after the last cell, wait until nothing comes any more."""
+        now = time.perf_counter()
+        self.seconds[cell.id] = now - (self.since or now)  # the first one waits for the kernel, which is not its time
+        self.since = now
         self.peak = max(self.peak, peak_memory(self.km.provisioner.pid))
         if not any(later.cell_type == "code" for later in self.nb.cells[cell_index + 1 :]):
             try:
