@@ -3,6 +3,7 @@
 The copy without a break must be green: else red would prove nothing.
 """
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -68,12 +69,6 @@ BREAKS = [
               START, "Exception in thread"),
     lab_break("a picture that is not in the page", "ipywidgets.VBox([*self.arrange(), self.picture])",
               "ipywidgets.VBox(self.arrange())", "tests/test_present.py", "img"),
-    frozen("shapes", "record", "layer_shapes", 1, "assert lab.record.Y[-1] =="),
-    frozen("microscope", "record", "focus", 2, "the same inputs as in the maps above"),
-    frozen("ribbon", "record", "corpus_ribbon", 4, "in ribbon.record.sources"),
-    frozen("stepper", "snapshot", "stepper.snapshot", 6, "and explain its last character"),
-    frozen("telescope", "record", "sight", 7, "orthogonal weights should keep far more"),
-    frozen("explorer", "record", "self.grid.view", 8, "a live run should come out like the stored one"),
     Break("a training lab that forgets its records", "course_utils/widgets/training_lab.py",
           "        run.history.append(record)\n", "",
           "tests/test_training_lab.py -k consumes_all_epochs", "AssertionError"),
@@ -85,6 +80,14 @@ BREAKS = [
             "what_a_reader_changes_counts[a hook on the layer]"),
     dropped("dropout between layers", "(dropout and training) or ", "",
             "what_it_does_not_know_is_torch_s[dropout between layers]"),
+]
+FROZEN = [
+    frozen("shapes", "record", "layer_shapes", 1, "assert lab.record.Y[-1] =="),
+    frozen("microscope", "record", "focus", 2, "the same inputs as in the maps above"),
+    frozen("ribbon", "record", "corpus_ribbon", 4, "in ribbon.record.sources"),
+    frozen("stepper", "snapshot", "stepper.snapshot", 6, "and explain its last character"),
+    frozen("telescope", "record", "sight", 7, "orthogonal weights should keep far more"),
+    frozen("explorer", "record", "self.grid.view", 8, "a live run should come out like the stored one"),
 ]
 # fmt: on
 
@@ -98,9 +101,9 @@ def course(tmp_path_factory):
     return folder
 
 
-def run(course, *tests):
-    """Run tests of the copy; return pytest's exit code and what it printed."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+def run(course, *tests, first="-x"):
+    """Run tests of the copy, until the first fails or all; return pytest's exit code and what it printed."""
+    command = [sys.executable, "-m", "pytest", "-q", first, "-p", "no:cacheprovider", *tests]
     environment = student_environment() | {"PYTHONPATH": str(course)}
     done = subprocess.run(command, cwd=course, env=environment, capture_output=True, text=True, timeout=600)
     return done.returncode, done.stdout + done.stderr
@@ -123,19 +126,36 @@ def shortened(course, name, ids):
     return short
 
 
+@contextlib.contextmanager
+def damaged(course, broken):
+    """In this context the copy has the broken line."""
+    path = course / broken.file
+    healthy = path.read_text(encoding="utf-8")
+    assert healthy.count(broken.before) == 1, "the line to break is not there any more, or not unique"
+    path.write_text(healthy.replace(broken.before, broken.after), encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(healthy, encoding="utf-8")
+
+
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.name)
 def test_a_break_turns_the_suite_red(course, broken):
     if "present" in broken.tests and CHROMIUM is None:
         pytest.skip("there is no chromium on this machine")
-    path, tests = course / broken.file, shlex.split(broken.tests)
-    healthy = path.read_text(encoding="utf-8")
-    assert healthy.count(broken.before) == 1, "the line to break is not there any more, or not unique"
-    if broken.cells:
-        tests = [shortened(course, *tests, broken.cells.split())]
-    path.write_text(healthy.replace(broken.before, broken.after), encoding="utf-8")
-    try:
-        code, report = run(course, *tests)
-    finally:
-        path.write_text(healthy, encoding="utf-8")
+    with damaged(course, broken):
+        code, report = run(course, *shlex.split(broken.tests))
     assert code == pytest.ExitCode.TESTS_FAILED, report
     assert broken.words in report, report
+
+
+def test_each_lab_whose_controls_do_nothing_turns_its_notebook_red(course):
+    """All at once, for each has a file and a notebook of its own, and most of the time is pytest's start."""
+    notebooks = [shortened(course, broken.tests, broken.cells.split()) for broken in FROZEN]
+    with contextlib.ExitStack() as stack:
+        for broken in FROZEN:
+            stack.enter_context(damaged(course, broken))
+        _, report = run(course, *notebooks, first="--no-header")
+    for broken, notebook in zip(FROZEN, notebooks, strict=True):
+        assert f"FAILED {notebook}" in report, f"{broken.name} is not noticed: {report}"
+        assert broken.words in report, f"{broken.name}: {report}"
