@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from course_utils.language import say
+
 
 class NoBatch(ValueError):
     """The sizes leave no room for a batch: nothing is wrong but the sizes, or the text is too short."""
@@ -447,9 +449,13 @@ def windows_fit(arguments, sampling=None):
     have = arguments["num_tokens"] if "num_tokens" in arguments else len(arguments["corpus"])
     needed = batch_size * num_steps + (num_steps if sampling == "random" else 1)
     if have < needed:
+        sizes = {"batch_size": batch_size, "num_steps": num_steps, "sampling": sampling, "have": have, "needed": needed}
         raise NoBatch(
-            f"the training text has {have:,} tokens, but batch_size={batch_size} and num_steps={num_steps} "
-            f"with {sampling} sampling need {needed:,}; use more text, a smaller batch or fewer steps"
+            say(
+                "the training text has {have:,} tokens, but batch_size={batch_size} and num_steps={num_steps} "
+                "with {sampling} sampling need {needed:,}; use more text, a smaller batch or fewer steps",
+                **sizes,
+            )
         )
 
 
@@ -459,16 +465,15 @@ def check_prediction(prefix, num_preds, net, vocab, temperature, top_k):
     split, join = getattr(vocab, "split", list), getattr(vocab, "join", "".join)
     tokens = split(prefix)
     if not tokens:
-        raise ValueError("the prefix is empty; give at least one character to start from")
+        raise ValueError(say("the prefix is empty; give at least one character to start from"))
     unknown = sorted({token for token in tokens if vocab.to_tokens(vocab[token]) != token})
     if unknown:
         known = join(sorted({*vocab.to_tokens([*range(len(vocab))])} - {"<unk>"}))
-        raise ValueError(
-            f"the prefix has {getattr(vocab, 'kind', 'characters')} that the vocabulary does not know, {unknown}; "
-            f"it knows {known[:80]!r}" + " and more" * (len(known) > 80)
-        )
+        text = say("the prefix has {kind} that the vocabulary does not know, {unknown}; it knows {known!r}")
+        named = text.format(kind=say(getattr(vocab, "kind", "characters")), unknown=unknown, known=known[:80])
+        raise ValueError(named + say(" and more") * (len(known) > 80))
     if getattr(net, "num_directions", 1) == 2:
-        raise ValueError("a bidirectional model cannot predict: it reads the text to the right, not written yet")
+        raise ValueError(say("a bidirectional model cannot predict: it reads the text to the right, not written yet"))
 
 
 @checked(same_vocabulary, trainable)

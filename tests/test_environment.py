@@ -1,5 +1,6 @@
 """The files that describe an environment agree, Binder reads the right ones, and the scripts beside them work."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jupyterlab_server.translation_utils import get_language_pack
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -251,3 +253,19 @@ def test_make_lab_passes_options_on_and_keeps_the_server_to_this_machine(monkeyp
     assert "--ServerApp.ip=127.0.0.1" in command
     assert "/lab/tree/notebooks/00_start_here.ipynb" in command
     assert "token" not in command
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
+@pytest.mark.parametrize(("options", "page"), [([], "notebooks/00"), (["LANGUAGE=zh"], "notebooks/zh/00")])
+def test_make_lab_opens_the_course_in_the_language_that_is_asked_for(options, page):
+    environment = {name: value for name, value in os.environ.items() if name != "LANGUAGE"}
+    command = ["make", "--dry-run", "lab", *options]
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=True)
+    assert f"default_url=/lab/tree/{page}_start_here.ipynb" in done.stdout
+
+
+def test_jupyterlab_has_its_menus_in_chinese():
+    settings = PROJECT / "translations" / "zh" / "labconfig" / "default_setting_overrides.json"
+    (options,) = json.loads(settings.read_text(encoding="utf-8")).values()
+    pack, complaint = get_language_pack(options["locale"])
+    assert (pack["jupyterlab"]["Run"], complaint) == (["运行"], "")

@@ -18,6 +18,7 @@ FLOORS = {
     "widgets": 4,
 }
 SAME_FLOOR = {  # the book's loading functions are made of the taught ones; a run on disk is made anew as them
+    ("checks", "language"),  # what a lab refuses is said in the reader's language
     ("loaders", "text"),
     *(("saved_runs", module) for module in ("loaders", "text", "training")),
     ("checkpoints", "saved_runs"),
