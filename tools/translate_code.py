@@ -23,13 +23,20 @@ SOURCE = ROOT / "translations" / "zh" / "course.po"
 CATALOGUE = ROOT / "course_utils" / "data" / "zh" / "LC_MESSAGES" / "course.mo"
 WRITTEN = datetime(2026, 11, 28, tzinfo=UTC)  # in the catalogue's head, so that it is the same whenever it is compiled
 SHOWN = {"x", "y", "title"}  # what a figure of a notebook is given
+SHOWING = re.compile(r"course_utils/(plots/|widgets/|train_live)")  # here all that has several words is shown, but for
+NOT_SHOWN = {  # words for matplotlib, for a file, for Python, for whoever writes code
+    "axes fraction", "offset points", "lower left", "outside lower center", "Failed to find font weight",
+    "from elsewhere", "trained by", "name state sentence picture", "<an edit of the solution>", "before the training",
+    "a list of results of sweep, of two settings or more", "a dictionary, name -> (recipe, its lr)",
+    "a list of answers, or (low, high) or (low, high, step) with low < high and step > 0",
+}  # fmt: skip
 
 
-def strings(node):
-    """All plain strings in a piece of code, without the pieces of those that are put together."""
+def strings(node, left_out=()):
+    """All plain strings in a piece of code, without the pieces of those that are put together, and without some."""
     pieces = {part for each in ast.walk(node) if isinstance(each, ast.JoinedStr) for part in each.values}
     constants = (each for each in ast.walk(node) if isinstance(each, ast.Constant) and each not in pieces)
-    return [each.value for each in constants if isinstance(each.value, str)]
+    return [each.value for each in constants if isinstance(each.value, str) and each not in left_out]
 
 
 def calls(tree, *names):
@@ -46,6 +53,14 @@ def of_package(tree):
     for call, _ in calls(tree, "say", "caption"):
         texts = [call.args[0]] if not isinstance(call.args[0], ast.IfExp) else [call.args[0].body, call.args[0].orelse]
         yield from (text.value for text in texts if isinstance(text, ast.Constant))
+
+
+def of_labs(tree):
+    """The strings of several words, but for docstrings, style sheets and what an error says."""
+    errors = (part for node in ast.walk(tree) if isinstance(node, ast.Raise) for part in ast.walk(node))
+    docstrings = (node.value for node in ast.walk(tree) if isinstance(node, ast.Expr))
+    texts = {text for text in strings(tree, {*errors, *docstrings}) if re.search("[a-z]{2,} [a-z]{2,}", text)}
+    yield from (text for text in texts - NOT_SHOWN if "<style>" not in text)
 
 
 def of_cell(tree):
@@ -73,7 +88,9 @@ def wanted():
     found = {}
     for finder, folder in ((of_package, "course_utils"), (of_solution, "solutions")):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            found |= {text: path.name for text in finder(ast.parse(path.read_text(encoding="utf-8")))}
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            shown = of_labs(tree) if SHOWING.search(path.as_posix()) else ()
+            found |= {text: path.name for text in (*finder(tree), *shown)}
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "code" and not cell.source.startswith("%"):
