@@ -69,7 +69,7 @@ def test_a_name_that_nobody_defines_is_found(sources, count):
 
 def test_the_core_notebooks_hold_the_core_cells_as_they_are_and_their_links_live(tmp_path):
     for name in ("docs", "notebooks"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("zh", ".ipynb_checkpoints"))
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     make_core.main(tmp_path / "core")
     written = {path.stem: nbformat.read(path, as_version=4) for path in (tmp_path / "core").glob("*.ipynb")}
     assert written.keys() == LESSON.keys()
@@ -79,6 +79,9 @@ def test_the_core_notebooks_hold_the_core_cells_as_they_are_and_their_links_live
                  if cell.cell_type == "markdown" else cell for cell in core(LESSON[name])]  # fmt: skip
         assert notebook.cells == whole
         assert list(has_living_links(notebook, tmp_path / "core")) == []
+        chinese = nbformat.read(tmp_path / "core" / "zh" / f"{name}.ipynb", as_version=4)
+        assert [cell.id for cell in chinese.cells] == [cell.id for cell in notebook.cells]
+        assert list(has_living_links(chinese, tmp_path / "core" / "zh")) == []
 
 
 def test_a_link_to_a_notebook_that_is_left_out_leads_to_the_whole_one():
