@@ -33,18 +33,18 @@ def stepper_picture(snapshot):
     axes.set_yticks([-2.4, -1, 5], [caption("connectivity"), caption("probability"), units])
     key = "darker: more probable before it was read; moves the framed {unit} more. Left of the line: the prefix."
     picture.text(0.115, 0.067, caption(key, unit=unit), fontsize=9, color=GREY)
-    picture.text(0.115, 0.02, _loop(snapshot), color=VERMILION, weight="bold")
+    picture.text(0.115, 0.02, loop_words(snapshot), color=VERMILION, weight="bold")
     if PLACEHOLDER in "".join(map(visible, [*snapshot.characters, *snapshot.candidates])):
         picture.text(0.99, 0.02, caption(SENTENCE), fontsize=9, color=GREY, ha="right")
     return picture
 
 
-def _loop(snapshot):
-    """The snapshot's `loop` in the reader's language."""
+def loop_words(snapshot, words=caption):
+    """The snapshot's `loop` in the reader's language, empty without one; outside a figure `words` is `say`."""
     if not snapshot.loop:
         return ""
     text = "the text repeats its last {unit}" if snapshot.period == 1 else "the text repeats every {period} {unit}s"
-    return caption(text, period=snapshot.period, unit=snapshot.unit)
+    return words(text, period=snapshot.period, unit=snapshot.unit)
 
 
 def _draw_candidates(axes, snapshot):

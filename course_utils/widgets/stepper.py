@@ -10,6 +10,7 @@ from course_utils.checks import checked, optional, same_device, string
 from course_utils.experiments import stepper
 from course_utils.language import say
 from course_utils.loaders import opening
+from course_utils.plots.stepper import loop_words
 from course_utils.widgets.lab import WIDE, Lab, Latest, int_slider
 
 RUN_LENGTH = 20  # characters that the run button writes
@@ -73,8 +74,8 @@ class PredictionStepper(Lab):
         given, written = html.escape(self.text[:length]), html.escape(self.text[length:])
         text = f"<pre style='white-space: pre-wrap; margin: 0'><b>{given}</b>{written}</pre>"
         count, words = len(self.walk.tokens), self.snapshot.unit == "word"
-        self.output.value = text + say("{n} words, {loop}" if words else "{n} characters, {loop}", n=count,
-                                       loop=_loop(self.snapshot))  # fmt: skip
+        loop = loop_words(self.snapshot, say) or say("no loop at its end")
+        self.output.value = text + say("{n} words, {loop}" if words else "{n} characters, {loop}", n=count, loop=loop)
         return plots.stepper_picture(self.snapshot)
 
     def _follow_controls(self, anew=False):
@@ -98,15 +99,6 @@ class PredictionStepper(Lab):
                 how = self.choose, self.temperature.value, self.top_k.value, self.generator
                 self.walk = stepper.step(self.walk, self.net, self.device, *how)
         self.update()
-
-
-def _loop(snapshot):
-    """The snapshot's `loop` in the reader's language, or that there is none."""
-    if not snapshot.period:
-        return say("no loop at its end")
-    if snapshot.period == 1:
-        return say("the text repeats its last {unit}", unit=snapshot.unit)
-    return say("the text repeats every {period} {unit}s", period=snapshot.period, unit=snapshot.unit)
 
 
 def _controls(prefix, vocab_size):
