@@ -117,7 +117,10 @@ def wrong(catalogue):
 def read():
     with SOURCE.open("rb") as file:
         catalogue = read_po(file, locale="zh", domain="course")
-    catalogue.creation_date = WRITTEN
+    catalogue.header_comment = "# What the course's code says to a reader, in Chinese."
+    catalogue.project, catalogue.version, catalogue.fuzzy = "rnn-course", "0.1.0", False
+    catalogue.creation_date = catalogue.revision_date = WRITTEN
+    catalogue.msgid_bugs_address = catalogue.last_translator = catalogue.language_team = ""
     return catalogue
 
 
@@ -131,7 +134,7 @@ def main(arguments=None):
             catalogue.add(text, translation)
     if asked.add:
         with SOURCE.open("wb") as file:
-            write_po(file, catalogue, width=120, omit_header=True, sort_output=True)
+            write_po(file, catalogue, width=120, omit_header=False, sort_output=True)
     found = list(wrong(catalogue))
     if found:
         print(*found, f"{len(found)} mistakes; the catalogue was not compiled", sep="\n", file=sys.stderr)
