@@ -14,7 +14,7 @@ FLOORS = {
     "language": 0,
     **dict.fromkeys(["models", "prediction", "corpora", "plots", "devices"], 1),
     **dict.fromkeys(["training", "fast", "text", "loaders", "reference", "checkpoints", "saved_runs"], 2),
-    **dict.fromkeys(["train_live", "experiments", "sweep"], 3),
+    **dict.fromkeys(["train_live", "experiments", "single_run", "sweep"], 3),
     "widgets": 4,
 }
 SAME_FLOOR = {  # the book's loading functions are made of the taught ones; a run on disk is made anew as them
@@ -22,7 +22,8 @@ SAME_FLOOR = {  # the book's loading functions are made of the taught ones; a ru
     ("loaders", "text"),
     *(("saved_runs", module) for module in ("loaders", "text", "training")),
     ("checkpoints", "saved_runs"),
-    ("experiments", "sweep"),  # what is explored are grids
+    ("experiments", "single_run"),  # what is explored are grids of runs
+    ("sweep", "single_run"),
 }
 TAUGHT = {"models", "prediction", "training", "text"}
 LIBRARIES = {  # each belongs to few modules, so that the rest of the package does not depend on it

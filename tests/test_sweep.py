@@ -25,7 +25,7 @@ from jupyter_client.manager import start_new_kernel
 from nbval_guard import student_environment
 from torch import nn
 
-from course_utils import RNNModel, load_data_time_machine, sweep, training
+from course_utils import RNNModel, load_data_time_machine, single_run, sweep, training
 from course_utils.fast import quick_layers
 from course_utils.sweep import Configuration, grid
 
@@ -140,7 +140,7 @@ def test_a_run_is_the_course_s_own_training(cell):
 
 def test_a_run_that_is_followed_leaves_nothing_switched_on_between_two_looks():
     depth = torch.overrides._len_torch_function_stack()
-    for _ in sweep.follow(SMALL, RNNModel):
+    for _ in single_run.follow(SMALL, RNNModel):
         assert torch.overrides._len_torch_function_stack() == depth
 
 
@@ -484,7 +484,7 @@ def test_the_numbers_are_the_same_to_the_bit_wherever_they_are_computed(tmp_path
 
 SCRIPT = f"""
 import sys
-from course_utils import RNNModel, sweep
+from course_utils import RNNModel, single_run, sweep
 
 
 class Mine(RNNModel):
@@ -574,7 +574,7 @@ TORTURE = """
 import json, multiprocessing, os, random, signal, sqlite3, sys, time
 from concurrent.futures import ProcessPoolExecutor
 import psutil, torch
-from course_utils import RNNModel, sweep
+from course_utils import RNNModel, single_run, sweep
 
 store, log = sys.argv[1:]
 grid = sweep.grid(num_hiddens=8, num_epochs=1, max_tokens=2_000, seed=range(200))

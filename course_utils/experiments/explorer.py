@@ -9,7 +9,7 @@ import statistics
 
 from course_utils.experiments import stored
 from course_utils.experiments.shapes import CELLS
-from course_utils.sweep import Configuration, Result, grid
+from course_utils.single_run import Configuration, Result, grid
 
 SEEDS, RATES = (0, 1), (0.003, 0.01)
 GRIDS = {  # name -> what `make sweep` trains on the course's own story

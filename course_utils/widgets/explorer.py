@@ -13,7 +13,7 @@ from course_utils.experiments import explorer
 from course_utils.fast import quick_layers
 from course_utils.language import say
 from course_utils.models import RNNModel
-from course_utils.sweep import Result, follow
+from course_utils.single_run import Result, follow
 from course_utils.widgets.lab import Lab, Latest, choice
 from course_utils.widgets.runs import html_table, in_words
 from course_utils.widgets.tasks import SECONDS_FOR_THE_PAGE, Tasks, running_loop

@@ -26,7 +26,7 @@ from course_utils.language import say
 from course_utils.loaders import KIND, SeqDataLoader, load_data_time_machine, opening, tokens_per_character
 from course_utils.models import RNNModel
 from course_utils.plots.fonts import caption
-from course_utils.sweep import RECIPES
+from course_utils.single_run import RECIPES
 from course_utils.train_live import LastGood, counted, diverged, on_interrupt
 from course_utils.widgets.faults import Prints, explain, shorten
 from course_utils.widgets.lab import Lab, Latest, choice, int_slider
