@@ -32,7 +32,7 @@ MODULES = ["models", "prediction", "text", "training", "loaders", "corpora", "de
            "widgets/lab", "widgets/training_lab", "widgets/runs", "widgets/tasks", "widgets/slices",
            "experiments/*"]  # fmt: skip
 OWN_TEXTS = ("loaders", "corpora", "prediction", "train_live")  # are held by the tests of own texts too
-TESTS = {"runs": ["training_lab"], "tasks": ["training_lab", "explorer"]}
+TESTS = {"runs": ["training_lab"], "tasks": ["training_lab", "explorer"], "single_run": ["sweep"]}
 TESTS |= {name: [name, "own_texts"] for name in OWN_TEXTS}
 OPTIONS = ["-q", "-p", "no:cacheprovider", "--assert=plain", "-o", "addopts=",
            "-k", "not beside_another and not any_input"]  # half a minute each  # fmt: skip
