@@ -68,7 +68,7 @@ BREAKS = [
               "def _on_change(self, change):\n        threading.Thread(target=lambda: 1 / 0).start()\n",
               START, "Exception in thread"),
     lab_break("a picture that is not in the page", "ipywidgets.VBox([*self.arrange(), self.picture])",
-              "ipywidgets.VBox(self.arrange())", "tests/test_present.py", "img"),
+              "ipywidgets.VBox(self.arrange())", "tests/test_browser.py -k notebook_7", "img"),
     Break("a training lab that forgets its records", "course_utils/widgets/training_lab.py",
           "        run.history.append(record)\n", "",
           "tests/test_training_lab.py -k consumes_all_epochs", "AssertionError"),
@@ -141,7 +141,7 @@ def damaged(course, broken):
 
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.name)
 def test_a_break_turns_the_suite_red(course, broken):
-    if "present" in broken.tests and CHROMIUM is None:
+    if "browser" in broken.tests and CHROMIUM is None:
         pytest.skip("there is no chromium on this machine")
     with damaged(course, broken):
         code, report = run(course, *shlex.split(broken.tests))

@@ -111,8 +111,8 @@ def make_environment(root, venv, build):
 
 
 def install(root, python, lock, build):
-    """Install the pins with their hashes, then torch, then the course itself from its folder."""
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "install"]
+    """Install the pins with their hashes, then torch, then the course itself from its folder; compile on all cores."""
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--no-compile"]  # pip would use one core
     run_or_fail([*pip, "--require-hashes", "-r", os.path.join(root, lock)], stderr=subprocess.PIPE)
     if build == "CPU" and sys.platform == "linux":  # elsewhere the default index has the right build
         place = torch_place()
@@ -121,6 +121,7 @@ def install(root, python, lock, build):
             say(f"no CPU build of torch from {place[1]} (a mirror: {MIRROR}); the default index may send a larger one")
     run_or_fail([*pip, torch_pin(root)], stderr=subprocess.PIPE)
     run_or_fail([*pip, "--no-deps", "--no-build-isolation", "-e", root], stderr=subprocess.PIPE)
+    run([python, "-m", "compileall", "-qq", "-j", "0", os.path.join(root, ".venv")], stderr=subprocess.PIPE)
 
 
 def torch_place():
