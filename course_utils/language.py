@@ -27,12 +27,7 @@ def language():
     return _chosen[0]
 
 
-def of_folder(path):
-    """The language of the notebooks in a folder."""
-    return "zh" if path.name == "zh" else "en"
-
-
-_chosen = [of_folder(Path.cwd())]  # asked once: a lab says much, and asking the system each time takes long
+_chosen = ["zh" if Path.cwd().name == "zh" else "en"]  # asked once, for asking takes long, and a lab says much
 
 
 def say(text, context="", /, **values):

@@ -1,5 +1,6 @@
 """What a reader is shown speaks one language: labs, figures, guesses and checks."""
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from test_labs import PICTURES
 from test_solutions import NAMES, solution
 
 from course_utils import language, plots, set_language
+from course_utils.experiments.explorer import read as read_runs
 from course_utils.plots import fonts
 from course_utils.widgets import check
+from course_utils.widgets.explorer import RunExplorer
 from course_utils.widgets.guess import Guess
 
 ROOT = language.CATALOGUES.parents[1]
@@ -73,6 +76,14 @@ def test_a_lab_speaks_chinese(name, chinese, monkeypatch):
     words = [*told(lab), *drawn(lab.draw())]
     assert any(map(CHINESE.search, words))
     assert [text for text in words if WORDS.search(text)] == []
+
+
+def test_what_a_model_wrote_is_not_translated(chinese):
+    runs = read_runs("explore").records[::7]
+    lab = RunExplorer([dataclasses.replace(run, sample="time") for run in runs])
+    lab.draw()
+    assert "time" in lab.sample.value
+    assert language.say("time") not in lab.sample.value
 
 
 def test_a_figure_is_in_english_where_no_font_has_the_signs(chinese, few_fonts):  # noqa: F811

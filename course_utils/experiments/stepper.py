@@ -50,12 +50,6 @@ class Snapshot:
     period: int | None  # length of the loop that the text is caught in
     unit: str = "character"  # or "word": what a token is; all the above holds for words too
 
-    @property
-    def loop(self):
-        """The loop in words; empty without one."""
-        what = f"its last {self.unit}" if self.period == 1 else f"every {self.period} {self.unit}s"
-        return f"the text repeats {what}" if self.period else ""
-
 
 def _still(net):
     """A copy to read with: without dropout, and out of reach of whatever happens to the model meanwhile."""

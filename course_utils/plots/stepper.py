@@ -40,8 +40,8 @@ def stepper_picture(snapshot):
 
 
 def loop_words(snapshot, words=caption):
-    """The snapshot's `loop` in the reader's language, empty without one; outside a figure `words` is `say`."""
-    if not snapshot.loop:
+    """The loop that the text is caught in, empty without one; outside a figure `words` is `say`."""
+    if not snapshot.period:
         return ""
     text = "the text repeats its last {unit}" if snapshot.period == 1 else "the text repeats every {period} {unit}s"
     return words(text, period=snapshot.period, unit=snapshot.unit)

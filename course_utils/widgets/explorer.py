@@ -81,9 +81,10 @@ class RunExplorer(Tasks, Lab):
         return self._picture.draw_view(self.record, live.curve if live else ())
 
     def _write(self, live):
-        shown = [say("live: {sample}", sample=live.sample or "")] if live else []
+        # what a model wrote is no word of the catalogue, so it is put in after the translation
+        shown = [say("live: {sample}").format(sample=live.sample or "")] if live else []
         for run in self.record.runs:
-            shown.append(say("seed {seed}: {sample}", seed=run.configuration.seed, sample=run.sample or ""))
+            shown.append(say("seed {seed}: {sample}").format(seed=run.configuration.seed, sample=run.sample or ""))
         lines = [html.escape(line).replace("\n", "↵") for line in shown]
         self.sample.value = f"<pre style='white-space: pre-wrap; margin: 0'>{'<br>'.join(lines)}</pre>"
 
