@@ -46,7 +46,7 @@ def _draw_verdict(sketch, record):
     """The call, the chosen output, and for each rule how much is seen and whether that keeps it."""
     sketch.words(LEFT, 20, f'read(one_hot, "{record.layout}")', 14, family="monospace", weight="bold")
     chosen = "chosen: outputs[{record.b}, {record.t}] of {record.outputs}, letter {letter}"
-    chosen = caption(chosen, record=record, letter=_letter(record, (record.b, record.t)))
+    chosen = caption(chosen).format(record=record, letter=_letter(record, (record.b, record.t)))  # a token as it is
     sketch.words(WIDTH - LEFT, 20, chosen, 11, align="right")
     num_rows, num_steps, past = len(record.letters), len(record.letters[0]), record.t + 1
     others, own = (num_rows - 1) * num_steps, past - record.past_missing
