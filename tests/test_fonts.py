@@ -3,7 +3,6 @@
 import dataclasses
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib import font_manager
 
 from course_utils import plots
 from course_utils.experiments.ribbon import corpus_ribbon
+from course_utils.experiments.stepper import Snapshot
 from course_utils.plots import fonts
 from course_utils.text import seq_data_iter_sequential
 
@@ -61,12 +61,11 @@ def ribbon(tokens):
 
 
 def stepper(tokens):
-    moment = {"characters": tokens, "num_given": 2, "probabilities": [0.5] * len(tokens), "loop": "", "choices": 2.0}
-    moment["unit"] = "word"
-    moment |= {"hiddens": np.zeros((len(tokens), 3)), "connectivity": None, "explained": tokens[0]}
     shares = [0.5] * len(tokens)
-    moment |= {"position": len(tokens), "candidates": tokens, "softmax": shares, "drawn": shares}
-    return plots.stepper_picture(SimpleNamespace(**moment))
+    read = {"characters": tokens, "num_given": 2, "probabilities": shares, "hiddens": np.zeros((len(tokens), 3))}
+    asked = {"connectivity": None, "explained": tokens[0], "position": len(tokens)}
+    ahead = {"candidates": tokens, "softmax": shares, "drawn": shares, "choices": 2.0, "period": None}
+    return plots.stepper_picture(Snapshot(**read, **asked, **ahead, unit="word"))
 
 
 PICTURES = {
