@@ -14,6 +14,7 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from course_utils import saved_runs
+from course_utils.language import say
 from course_utils.saved_runs import check, pack, unpack
 
 SECONDS_BETWEEN_WRITES = 5.0
@@ -44,9 +45,9 @@ class Checkpoint:
         self.first, self.left = done[-1].epoch + 1 if done else 1, num_epochs - len(done) + self.before
         self.finished = bool(self.saved) and self.left <= 0
         if self.finished:
-            print(f"{path}: this run is finished; to train anew, delete the file or choose another.")
+            print(say("{path}: this run is finished; to train anew, delete the file or choose another.", path=path))
         elif self.saved:
-            print(f"{path}: going on at epoch {self.first}.")
+            print(say("{path}: going on at epoch {first}.", path=path, first=self.first))
         if self.saved and (self.finished or self.saved[0]["num_updates"] is None):  # else when the recipe is called
             self._put_back()
         with contextlib.suppress(OSError):  # where a process was killed while it wrote
@@ -132,7 +133,8 @@ class Checkpoint:
             state["schedule"] = schedule and pack(schedule.state_dict(), "schedule", tensors)
             state["start"] = self.start
         if why and not self.hindrance:
-            print(f"{self.path} keeps model and records, but the run could not be gone on with: {why}.")
+            text = "{path} keeps model and records, but the run could not be gone on with: {why}."
+            print(say(text, path=self.path, why=say(why)))
         self.hindrance = self.hindrance or why
         return state
 
@@ -147,7 +149,8 @@ class Checkpoint:
         except (OSError, ValueError, TypeError) as error:
             if not self.failing:
                 reason = getattr(error, "strerror", None) or error
-                print(f"{self.path} was not written ({reason}); the training goes on, an earlier file stays as it was.")
+                text = "{path} was not written ({reason}); the training goes on, an earlier file stays as it was."
+                print(say(text, path=self.path, reason=reason))
             self.failing = True
 
 

@@ -24,6 +24,8 @@ from pathlib import Path
 import charset_normalizer
 import platformdirs
 
+from course_utils.language import say
+
 # The book's own code asks by HTTP, which is tried next
 BOOK_URL = "https://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt"
 BOOK_SHA1 = "090b5e7e70c295757f55df93cb0a180b9691891a"  # as in the book
@@ -73,7 +75,7 @@ class Corpus:
         return read(self.path)[0]
 
     def __str__(self):
-        return f"Text: {self.name}{self.note}."
+        return say("Text: {name}{note}.", name=self.name, note=self.note)
 
 
 def find(corpus="auto"):
@@ -84,14 +86,14 @@ def find(corpus="auto"):
         FileNotFoundError, ValueError: the file is missing, or no .txt file.
     """
     if corpus == "story":
-        return Corpus("the course's own story", STORY_PATH)
+        return Corpus(say("the course's own story"), STORY_PATH)
     if corpus == "time_machine":
-        return Corpus("The Time Machine, by H. G. Wells", download_book())
+        return Corpus(say("The Time Machine, by H. G. Wells"), download_book())
     if corpus == "auto":
         path, reason = _book_or_reason()
         if path:
-            return Corpus("The Time Machine, by H. G. Wells", path)
-        return Corpus("the course's own story", STORY_PATH, f" ({reason})")
+            return Corpus(say("The Time Machine, by H. G. Wells"), path)
+        return Corpus(say("the course's own story"), STORY_PATH, say(" ({reason})", reason=reason))
     path = Path(corpus).expanduser()
     if path.suffix.lower() != ".txt":
         raise ValueError(f'corpus is {str(corpus)!r}; it must be "auto", "time_machine", "story" or a .txt file')
@@ -124,7 +126,8 @@ def download_book(timeout=5.0):
     try:
         write_atomically(path, data)
     except OSError as error:
-        raise DownloadError(f"The Time Machine cannot be kept in {path.parent}: {error.strerror}") from error
+        text = say("The Time Machine cannot be kept in {folder}: {why}", folder=path.parent, why=error.strerror)
+        raise DownloadError(text) from error
     return path
 
 
@@ -156,11 +159,11 @@ def _fetch(timeout):
     try:
         answer = answers.get(timeout=timeout)
     except queue.Empty:
-        answer = f"no answer within {timeout:g} seconds"
+        answer = say("no answer within {timeout:g} seconds", timeout=timeout)
     if isinstance(answer, bytes):
         return answer
     reason = textwrap.shorten("".join(c if c.isprintable() else " " for c in answer), 150)  # one line, whatever came
-    raise DownloadError(f"The Time Machine was not downloaded: {reason}")
+    raise DownloadError(say("The Time Machine was not downloaded: {reason}", reason=reason))
 
 
 def _answer(url, timeout):
@@ -173,8 +176,8 @@ def _answer(url, timeout):
         return str(error)
     except (OSError, ValueError, http.client.HTTPException) as error:  # no route, name, server or address to go on to
         reason = getattr(error, "reason", error)
-        return "there is no connection" if isinstance(reason, socket.gaierror) else str(reason)
-    return data if _is_the_book(data) else f"{len(data):,} bytes of something else came"
+        return say("there is no connection") if isinstance(reason, socket.gaierror) else str(reason)
+    return data if _is_the_book(data) else say("{n:,} bytes of something else came", n=len(data))
 
 
 def write_atomically(path, data):
@@ -222,12 +225,13 @@ def read(path):
     if re.search(r"[\0-\x08\x0e-\x19\x7f]", text):
         raise ValueError(f"{path} is a binary file, or in an encoding that is not recognised; save it as UTF-8 text")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    remarks = [f"read as {NAMES[encoding]}; if that is wrong, save it as UTF-8"] if encoding in NAMES else []
+    guessed = say("read as {name}; if that is wrong, save it as UTF-8", name=NAMES.get(encoding))
+    remarks = [guessed] if encoding in NAMES else []
     whole = text
     for part in GUTENBERG:
         text = re.sub(part, "", text, count=1, flags=re.DOTALL | re.IGNORECASE)
     if text != whole:
-        remarks.append("Project Gutenberg's header and licence left out")
+        remarks.append(say("Project Gutenberg's header and licence left out"))
     if not text.strip():
         raise ValueError(f"the text file {path} is empty")
     return text, remarks

@@ -31,16 +31,20 @@ _chosen = ["zh" if Path.cwd().name == "zh" else "en"]  # asked once, for asking 
 
 
 def say(text, context="", /, **values):
-    """Return a text in the reader's language, in its braces the values, words among them in this language too.
+    """Return a text in the reader's language, in its braces the values as they are.
 
     What the catalogue lacks stays English. Where one English word has two meanings, `context` tells them apart, as in
-    gettext, such as "button".
+    gettext, such as "button". A value that is a word of the course's own is said by itself; one of the reader's never.
     """
-    words = {name: say(value) if isinstance(value, str) else value for name, value in values.items()}
     catalogue = _catalogue(language())
     if text:  # for "" gettext returns the catalogue's head
         text = catalogue.pgettext(context, text) if context else catalogue.gettext(text)
-    return text.format(**words) if words else text
+    return text.format(**values) if values else text
+
+
+def said(value, words=say):
+    """Return what a control is set to in the reader's language: a word of the course translated, all else as it is."""
+    return words(value) if isinstance(value, str) else value
 
 
 @functools.cache

@@ -12,7 +12,9 @@ import unicodedata
 import torch
 
 from course_utils import corpora
-from course_utils.checks import checked, one_of, optional, row, windows_fit
+from course_utils.checks import checked, windows_fit
+from course_utils.language import say
+from course_utils.rules import one_of, optional, row
 from course_utils.text import Vocab, seq_data_iter_random, seq_data_iter_sequential, tokenize
 
 HELD_OUT_SHARE = 10  # the last tenth of every text is never trained on
@@ -102,8 +104,9 @@ def read_indices(found, kind=None):
             f'letters are a to z, and {lost:.0%} of {found.path} is something else; use tokens="characters"'
         )
     vocab.prefix = _start(tokens[len(tokens) - len(tokens) // HELD_OUT_SHARE :], vocab) or _start(tokens, vocab)
-    found = dataclasses.replace(found, note=found.note + f" ({'; '.join(remarks)})" * bool(remarks))
-    return indices, vocab, f"{found} {_account(kind, len(vocab), lost)}"
+    note = found.note + say(" ({reason})", reason=say("; ").join(remarks)) * bool(remarks)
+    account = _account(kind, len(vocab), lost)
+    return indices, vocab, say("{line} {more}", line=dataclasses.replace(found, note=note), more=account)
 
 
 def _start(tokens, vocab):
@@ -123,12 +126,20 @@ def opening(vocab, train_iter=None):
     return "".join(vocab.to_tokens(text[:14].tolist()))
 
 
-def _account(kind, vocab_size, lost):
+def _account(kind, size, lost):
     """Say in a sentence what was kept of a text, in a second one if more than a tenth was not."""
-    what, why = ("dropped", "letters are a to z") if kind == "letters" else ("unknown", "it occurs only once")
-    advice = "a longer text" if kind == "characters" else 'tokens="characters"'
-    warning = f" Warning: more than a tenth is {what}, for {why}; {advice} keeps more." if lost > 0.1 else ""
-    return f"{kind.capitalize()}: a vocabulary of {vocab_size:,}, {lost:.1%} of the text {what}.{warning}"
+    if kind == "letters":
+        account = say("Letters: a vocabulary of {size:,}, {lost:.1%} of the text dropped.", size=size, lost=lost)
+        warning = say(' Warning: more than a tenth is dropped, for letters are a to z; tokens="characters" keeps more.')
+    elif kind == "characters":
+        account = say("Characters: a vocabulary of {size:,}, {lost:.1%} of the text unknown.", size=size, lost=lost)
+        warning = say(" Warning: more than a tenth is unknown, for it occurs only once; a longer text keeps more.")
+    else:
+        account = say("Words: a vocabulary of {size:,}, {lost:.1%} of the text unknown.", size=size, lost=lost)
+        warning = say(
+            ' Warning: more than a tenth is unknown, for it occurs only once; tokens="characters" keeps more.'
+        )
+    return account + warning * (lost > 0.1)
 
 
 @checked(tokens=KIND)
@@ -166,7 +177,8 @@ def load_data_time_machine(batch_size, num_steps, sampling="sequential", max_tok
     training, held_out = torch.tensor(indices).tensor_split([len(indices) - len(indices) // HELD_OUT_SHARE])
     training = training if max_tokens < 0 else training[:max_tokens]
     train_iter = SeqDataLoader(training, batch_size, num_steps, sampling, held_out)
-    print(corpora.wrapped(f"{line} {len(training):,} tokens to train on, {len(held_out):,} held out."))
+    text = "{line} {training:,} tokens to train on, {held_out:,} held out."
+    print(corpora.wrapped(say(text, line=line, training=len(training), held_out=len(held_out))))
     return train_iter, vocab
 
 

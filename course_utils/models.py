@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils.checks import checked, does_not_fit, explained, layer_fits
+from course_utils.checks import checked, does_not_fit, explained
+from course_utils.rules import layer_fits
 
 
 class RNNModel(nn.Module):

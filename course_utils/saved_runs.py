@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 from course_utils import training
-from course_utils.checks import RULES, checked, optional
+from course_utils.checks import checked
 from course_utils.corpora import write_atomically
 from course_utils.loaders import TextVocab
 from course_utils.models import RNNModel
+from course_utils.rules import RULES, optional
 from course_utils.text import Vocab
 
 ENTRY = "course_utils run, 2"  # name and version of the JSON in the header; "seal" beside it shows any damage

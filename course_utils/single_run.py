@@ -16,10 +16,11 @@ import torch
 from torch import nn
 
 from course_utils import corpora, training
-from course_utils.checks import RULES, checked, kind, one_of, optional, real, refuse, whole
+from course_utils.checks import checked
 from course_utils.fast import quick_layers
 from course_utils.loaders import KIND, load_data_time_machine
 from course_utils.models import RNNModel
+from course_utils.rules import RULES, kind, one_of, optional, real, refuse, whole
 
 RECIPES = {"book": (training.sgd, 1.0), "one cycle": (training.one_cycle, 0.01)}  # name -> recipe, its usual lr
 LOOKS = 10  # a curve has about so many points

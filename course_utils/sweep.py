@@ -23,9 +23,11 @@ import torch
 from loky import get_reusable_executor
 from tqdm import tqdm
 
-from course_utils.checks import checked, kind
+from course_utils.checks import checked
 from course_utils.devices import available_cores
+from course_utils.language import say
 from course_utils.models import RNNModel
+from course_utils.rules import kind
 from course_utils.single_run import Configuration, Result, grid, one_line, run, text_of
 
 __all__ = ["Configuration", "Result", "grid", "run", "sweep"]  # a reader needs no other module
@@ -148,7 +150,8 @@ def sweep(grid, store, executor=None, model=RNNModel):
                     bar.update()
         except KeyboardInterrupt:
             known |= stored(database, wanted)  # the interrupt may have come right after a row was written
-            print(f"Stopped: {len(known)} of {len(wanted)} runs are in {store}; the same call goes on with the others.")
+            text = "Stopped: {done} of {all} runs are in {store}; the same call goes on with the others."
+            print(say(text, done=len(known), all=len(wanted), store=store))
     return [known[key] for key in keys if key in known]
 
 

@@ -15,10 +15,9 @@ from course_utils.checks import (
     explained,
     not_a_token,
     not_numbered,
-    row,
-    several,
     windows_fit,
 )
+from course_utils.rules import row, several
 
 
 def tokenize(text):

@@ -18,6 +18,7 @@ from course_utils.checkpoints import Checkpoint
 from course_utils.checks import check_training, checked
 from course_utils.devices import ThreadWatch, describe
 from course_utils.fast import quick_layers
+from course_utils.language import say
 from course_utils.loaders import bits_per_character, opening, tokens_per_character
 from course_utils.plots.fonts import caption
 
@@ -157,7 +158,8 @@ def follow_to_the_end(run, history, *, net, train_iter, vocab, lr, device, epoch
             ended = "diverged" if diverged(history, len(vocab), lr) else "finished"
         except KeyboardInterrupt:
             ended = "stopped"
-            print(f"Stopped after epoch {history[-1].epoch if history else 0}; the model and its history are kept.")
+            last = history[-1].epoch if history else 0
+            print(say("Stopped after epoch {last}; the model and its history are kept.", last=last))
         except FloatingPointError as error:
             ended = "diverged"
             kept.put_back(error, history)
@@ -189,27 +191,28 @@ def progress(record, first, last, seconds):
                    done=record.epoch, last=last, left=left, speed=record.tokens_per_second)  # fmt: skip
 
 
-def reached(history, words=str.format):
-    """What the training reached, short enough for a title; `words` puts it into the reader's language."""
+def reached(history, words, text):
+    """What the training reached, `text` for the last epoch, short enough for a title; `words` is `say` or `caption`."""
     if not history:
         return words("no epoch was finished")
-    text = words("epoch {last.epoch}: perplexity {last.perplexity:.3g} on training text", last=history[-1])
+    seen = words(text, last=history[-1])
     looked = [record.held_out_perplexity for record in history if record.held_out_perplexity is not None]
-    return text + words(", {unseen:.3g} on held-out text", unseen=looked[-1]) if looked else text
+    return seen + words(", {unseen:.3g} on held-out text", unseen=looked[-1]) if looked else seen
 
 
 def closing(ended, history):
     """The last title: how the training ended, and when, so that a page that was closed meanwhile shows what is old."""
-    what = reached(history, caption).replace(" perplexity", "")  # which stands at the axis
-    return caption("{ended} {now:%H:%M}, {what}", ended=ended, now=datetime.now(), what=what)
+    what = reached(history, caption, "epoch {last.epoch}: {last.perplexity:.3g} on training text")  # see the axis
+    return caption("{ended} {now:%H:%M}, {what}", ended=caption(ended), now=datetime.now(), what=what)
 
 
 def summary(history, device):
     """Two short lines: what the training reached, and how fast (the median epoch)."""
+    what = reached(history, say, "epoch {last.epoch}: perplexity {last.perplexity:.3g} on training text")
     if not history:
-        return reached(history)
+        return what
     speed = sorted(record.tokens_per_second for record in history)[len(history) // 2]
-    return f"{reached(history)}\n{speed:,.0f} tokens/s on {describe(device)}"
+    return what + "\n" + say("{speed:,.0f} tokens/s on {device}", speed=speed, device=describe(device))
 
 
 def bits(history, train_iter, vocab):
@@ -218,14 +221,11 @@ def bits(history, train_iter, vocab):
     if getattr(vocab, "kind", "") != "words" or not looked:
         return ""
     found = bits_per_character(looked[-1], tokens_per_character(train_iter.held_out, vocab))
-    return f"{found:.2f} bits per character of held-out text"
+    return say("{found:.2f} bits per character of held-out text", found=found)
 
 
-def diverged(history, vocab_size, lr, words=str.format):
-    """One sentence if the training ends with epochs that were worse than guessing, else an empty text.
-
-    `words` puts it into the reader's language.
-    """
+def diverged(history, vocab_size, lr):
+    """One sentence if the training ends with epochs that were worse than guessing, else an empty text."""
     worse = list(itertools.takewhile(lambda record: not good(record, vocab_size), reversed(history)))
     if not worse:
         return ""
@@ -233,7 +233,7 @@ def diverged(history, vocab_size, lr, words=str.format):
         "The training has diverged: from epoch {epoch} on it is worse than even guessing, of perplexity "
         "{vocab_size}; start again with a new model and a learning rate below {lr}."
     )
-    return words(text, epoch=worse[-1].epoch, vocab_size=vocab_size, lr=lr)
+    return say(text, epoch=worse[-1].epoch, vocab_size=vocab_size, lr=lr)
 
 
 def good(record, vocab_size):

@@ -17,12 +17,12 @@ from course_utils.checks import (
     check_training,
     checked,
     known_tokens,
-    row,
     same_device,
     trainable,
 )
 from course_utils.modes import eval_mode
 from course_utils.prediction import predict
+from course_utils.rules import row
 
 
 def detach(state):

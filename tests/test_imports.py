@@ -10,6 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "course_utils"
 FLOORS = {
     "checks": 0,  # what anybody may call: refusals, and the mode of a model
+    "rules": 0,
     "modes": 0,
     "language": 0,
     **dict.fromkeys(["models", "prediction", "corpora", "plots", "devices"], 1),
@@ -18,6 +19,7 @@ FLOORS = {
     "widgets": 4,
 }
 SAME_FLOOR = {  # the book's loading functions are made of the taught ones; a run on disk is made anew as them
+    ("checks", "rules"),
     ("checks", "language"),  # what a lab refuses is said in the reader's language
     ("loaders", "text"),
     *(("saved_runs", module) for module in ("loaders", "text", "training")),
@@ -106,8 +108,8 @@ def package_objection(home, target, known):
         return "the package itself loads nothing before it is used, and nothing in it needs it"
     if below not in FLOORS:
         return "this module has no floor"
-    if home in TAUGHT and below not in TAUGHT | {"checks", "modes"}:
-        return "taught code uses torch, the checks, modes and taught code only"
+    if home in TAUGHT and below not in TAUGHT | {"checks", "rules", "modes"}:
+        return "taught code uses torch, the checks, their rules, modes and taught code only"
     if FLOORS[below] < FLOORS[home] or (home, below) in SAME_FLOOR or home == below:
         return None
     return f"floor {FLOORS[below]} is not below floor {FLOORS[home]}"

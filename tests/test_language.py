@@ -10,8 +10,9 @@ from matplotlib.text import Text
 from test_fonts import few_fonts  # noqa: F401 (a fixture)
 from test_labs import PICTURES
 from test_solutions import NAMES, solution
+from torch import nn
 
-from course_utils import language, plots, set_language
+from course_utils import RNNModel, language, load_data_time_machine, plots, set_language, train
 from course_utils.experiments.explorer import read as read_runs
 from course_utils.plots import fonts
 from course_utils.widgets import check
@@ -48,8 +49,9 @@ def test_a_language_that_there_is_not_is_refused():
         set_language("fr")
 
 
-def test_values_and_the_words_among_them_stand_in_the_sentence(chinese):
-    assert language.say("Your guess: {answer} {unit}", answer="yes", unit="") == "你的猜测：是 "
+def test_values_stand_in_the_sentence_as_they_are(chinese):
+    assert language.say("Your guess: {answer} {unit}", answer="time", unit="") == "你的猜测：time "
+    assert [language.said(value) for value in ("random", "no word of ours", 3)] == ["随机", "no word of ours", 3]
     assert language.say("no translation of {this}", this=3) == "no translation of 3"
     assert language.say("") == ""
 
@@ -76,6 +78,18 @@ def test_a_lab_speaks_chinese(name, chinese, monkeypatch):
     words = [*told(lab), *drawn(lab.draw())]
     assert any(map(CHINESE.search, words))
     assert [text for text in words if WORDS.search(text)] == []
+
+
+@pytest.mark.parametrize("tokens", ["letters", "characters", "words"])
+def test_what_loading_and_training_print_is_chinese(tokens, chinese, capsys, tmp_path):
+    (tmp_path / "text.txt").write_text("one two three, four; five six seven, 1 2 3 4\n" * 12, encoding="utf-8")
+    words = {"corpus": tmp_path / "text.txt", "tokens": tokens}
+    train_iter, vocab = load_data_time_machine(2, 5, **words)
+    net = RNNModel(nn.RNN(len(vocab), 4), len(vocab))
+    train(net, train_iter, vocab, lr=0.1, num_epochs=1, device="cpu", plot=False)
+    said = capsys.readouterr().out
+    assert ("词元用于训练" in said, "第 1 轮" in said, "比特" in said) == (True, True, tokens == "words")
+    assert WORDS.search(said) is None
 
 
 def test_what_a_model_wrote_is_not_translated(chinese):

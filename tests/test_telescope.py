@@ -194,7 +194,7 @@ def test_more_hidden_units_do_help_an_orthogonal_rnn():
 
 
 def test_a_sight_joins_its_draws():
-    record = telescope.Sight("", ((1.0, 0.5, 0.25), (1.0, 0.5, 0.0625)), (1.0, 0.25, 0.0625))
+    record = telescope.Sight((), ((1.0, 0.5, 0.25), (1.0, 0.5, 0.0625)), (1.0, 0.25, 0.0625))
     assert record.ratios == pytest.approx((1, 0.5, 0.125))
     assert record.factor == pytest.approx((0.5 + 0.25) / 2)
     assert record.expected_factor == pytest.approx(0.25)
@@ -244,6 +244,7 @@ def test_forget_bias_can_be_turned_only_where_there_is_a_forget_gate():
 
 def test_a_name_tells_the_weights_that_are_not_torch_s_own():
     settings = [{}, {"scale": 1.0}, {"scale": 2.0}, {"orthogonal": True}, {"identity": True}]
-    names = [sight("RNN", 8, 3, draws=1, **weights).name for weights in settings]
+    pictures = [plots.telescope_picture(sight("RNN", 8, 3, draws=1, **weights)) for weights in settings]
+    names = [picture.axes[0].get_title(loc="left").split("\n")[0] for picture in pictures]
     assert names[:2] == ["RNN, H = 8"] * 2
     assert names[2:] == [f"RNN, H = 8, {words}" for words in ("weights times 2.0", "orthogonal", "identity")]

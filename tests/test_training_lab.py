@@ -426,7 +426,7 @@ async def test_a_picture_that_is_due_is_drawn_after_its_epoch():
 async def test_moves_from_a_thread_write_one_line_and_updates_draw_one_picture(monkeypatch):
     lab, tables, lines = QuietLab(FakeEpochs()), [], []
     monkeypatch.setattr(training_lab, "table", tables.append)
-    monkeypatch.setattr(lab, "_what_waits", lambda: lines.append(lab.num_hiddens.value) or "")
+    monkeypatch.setattr(lab, "_say", lambda: lines.append(lab.num_hiddens.value) or vars(lab).update(_line_waits=False))
     moves = [16 + 16 * (call % 30) for call in range(100)]
     drawn = len(lab.drawn_by)
 

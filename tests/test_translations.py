@@ -144,6 +144,18 @@ def test_all_that_code_says_has_a_translation():
     assert list(translate_code.wrong(translate_code.read())) == []
 
 
+def test_a_text_that_changes_is_missing_and_its_translation_stale():
+    catalogue = translate_code.read()
+    for before, after in (("Choose, then press Start.", "Choose and press Start."), ("{n} steps", "{n} long steps")):
+        catalogue.add(after, catalogue[before].string)
+        del catalogue[before]
+    missing = [f"{text!r} has no translation" for text in ("Choose, then press Start.", "{n} steps")]
+    stale = [f"{text!r} stands nowhere" for text in ("Choose and press Start.", "{n} long steps")]
+    found = list(translate_code.wrong(catalogue))
+    assert len(found) == 4
+    assert all(any(words in sentence for sentence in found) for words in (*missing, *stale))
+
+
 def test_the_catalogue_is_compiled():
     with translate_code.CATALOGUE.open("rb") as file:
         compiled = {message.id: message.string for message in read_mo(file) if message.id}

@@ -22,8 +22,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "translations" / "zh" / "course.po"
 CATALOGUE = ROOT / "course_utils" / "data" / "zh" / "LC_MESSAGES" / "course.mo"
 WRITTEN = datetime(2026, 11, 28, tzinfo=UTC)  # in the catalogue's head, so that it is the same whenever it is compiled
+KINDS = {"dict", "list", "tuple"}  # of results, which a check names
 SHOWN = {"x", "y", "title"}  # what a figure of a notebook is given
-SHOWING = re.compile(r"course_utils/(plots/|widgets/|train_live)")  # here all that has several words is shown, but for
+SHOWING = re.compile(r"course_utils/(plots/|widgets/|train_live|checkpoints)")  # all that has several words, but for
 NOT_SHOWN = {  # words for matplotlib, for a file, for Python, for whoever writes code
     "axes fraction", "offset points", "lower left", "outside lower center", "Failed to find font weight",
     "from elsewhere", "trained by", "name state sentence picture", "<an edit of the solution>", "before the training",
@@ -49,10 +50,20 @@ def calls(tree, *names):
 
 
 def of_package(tree):
-    """The texts of `say` and `caption`, also where an if chooses between two."""
+    """The texts of `say` and `caption`, also where an if chooses between two, or where they have a name."""
+    named = [node for node in ast.walk(tree) if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)]
     for call, _ in calls(tree, "say", "caption"):
-        texts = [call.args[0]] if not isinstance(call.args[0], ast.IfExp) else [call.args[0].body, call.args[0].orelse]
-        yield from (text.value for text in texts if isinstance(text, ast.Constant))
+        name = getattr(call.args[0], "id", None)
+        texts = [node.value for node in named if node.targets[0].id == name] if name else call.args[:1]
+        yield from (text for each in texts for text in choices(each))
+
+
+def choices(node):
+    """The texts that an expression may be: one string, or those of an if."""
+    if isinstance(node, ast.IfExp):
+        yield from (*choices(node.body), *choices(node.orelse))
+    elif isinstance(node, ast.Constant) and node.value:
+        yield node.value
 
 
 def of_labs(tree):
@@ -83,20 +94,44 @@ def of_solution(tree):
         yield from (text for name, text in ast.literal_eval(named["PICTURE"]).items() if name in SHOWN)
 
 
-def wanted():
-    """Text -> where it stands, for all that code says."""
-    found = {}
-    for finder, folder in ((of_package, "course_utils"), (of_solution, "solutions")):
+def files():
+    """(path, tree) for each file of the package and each solution, then for each cell of the notebooks."""
+    for folder in ("course_utils", "solutions"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            shown = of_labs(tree) if SHOWING.search(path.as_posix()) else ()
-            found |= {text: path.name for text in (*finder(tree), *shown)}
+            yield path, ast.parse(path.read_text(encoding="utf-8"))
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "code" and not cell.source.startswith("%"):
-                tree = ast.parse(cell.source)
-                found |= {text: path.name for text in (*of_cell(tree), *of_package(tree)) if text not in found}
+                yield path, ast.parse(cell.source)
+
+
+def wanted():
+    """Text -> where it stands, for all that code says."""
+    found = {}
+    for path, tree in files():
+        finders = [of_labs] if SHOWING.search(path.as_posix()) else []
+        finders += {"solutions": [of_solution], "notebooks": [of_cell, of_package]}.get(path.parent.name, [of_package])
+        found |= {text: path.name for finder in finders for text in finder(tree) if text not in found}
     return {text: place for text, place in found.items() if re.search("[a-z]{2}", text)}
+
+
+def put_together(tree):
+    """A regular expression for each string with values in it, if it has words too; values are short."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else None for part in node.values]
+            if re.search("[a-z]{2}", "".join(filter(None, parts))):
+                yield "".join(".{0,20}" if part is None else re.escape(part) for part in parts)
+
+
+def stale(texts):
+    """One sentence for each text that no string of the code is, not even one with values in it."""
+    trees = [tree for _, tree in files()]
+    known = {text for tree in trees for text in strings(tree)} | KINDS
+    shapes = re.compile("|".join(shape for tree in trees for shape in put_together(tree)))
+    for text in texts:
+        if text not in known and not shapes.fullmatch(text):
+            yield f"{text!r} stands nowhere in the code; take it out of course.po"
 
 
 def fields(text):
@@ -106,12 +141,13 @@ def fields(text):
 
 
 def wrong(catalogue):
-    """One sentence for each text without a translation, and for each translation whose values or numbers differ."""
+    """One sentence for each text without a translation, each whose values or numbers differ, each asked for no more."""
     there = {message.id: message.string for message in catalogue if message.id}
     yield from (f"{place}: {text!r} has no translation" for text, place in wanted().items() if not there.get(text))
     for text, translation in there.items():
         if fields(text) != fields(translation):
             yield f"{text!r}: {fields(text)} became {fields(translation)}"
+    yield from stale(there)
 
 
 def read():

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from course_utils.checks import checked, each, known_tokens, long_enough, real, trainable, whole
+from course_utils.checks import checked, known_tokens, long_enough, trainable
 from course_utils.experiments.measuring import update
+from course_utils.rules import each, real, whole
 from course_utils.training import detach, evaluate
 
 

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils.checks import checked, fits_memory, gradients_on, known_tokens, one_of, whole
+from course_utils.checks import checked, fits_memory, gradients_on, known_tokens
 from course_utils.experiments.measuring import median_seconds, seeded, update
 from course_utils.loaders import SeqDataLoader
+from course_utils.rules import one_of, whole
 
 LAYOUTS = ("transpose", "batch_first", "none", "reshape")
 

@@ -6,9 +6,10 @@ Dimensions: T time steps (`num_steps`), B batch size, V vocabulary.
 import torch
 from torch.nn import functional as F
 
-from course_utils.checks import checked, gradients_on, known_tokens, whole
+from course_utils.checks import checked, gradients_on, known_tokens
 from course_utils.experiments.measuring import median_seconds, seeded
 from course_utils.loaders import SeqDataLoader
+from course_utils.rules import whole
 
 
 @checked(known_tokens, gradients_on, vocab_size=whole(1, 10_000))

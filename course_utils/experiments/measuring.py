@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from course_utils.checks import checked, functions, kind
+from course_utils.checks import checked
+from course_utils.rules import functions, kind
 
 TAKE_A_GENERATOR = {
     "bernoulli", "bernoulli_", "binomial", "cauchy_", "exponential_", "geometric_", "kaiming_normal_",

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import torch
 
-from course_utils.checks import checked, whole, windows_fit
+from course_utils.checks import checked, windows_fit
 from course_utils.experiments.measuring import seeded
+from course_utils.rules import whole
 
 
 class Source(NamedTuple):

@@ -15,10 +15,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils.checks import checked, gradients_on, kind, known_tokens, long_enough, whole
+from course_utils.checks import checked, gradients_on, known_tokens, long_enough
 from course_utils.experiments.measuring import seeded
 from course_utils.loaders import SeqDataLoader
 from course_utils.models import RNNModel
+from course_utils.rules import kind, whole
 from course_utils.text import Vocab
 from course_utils.training import epochs
 

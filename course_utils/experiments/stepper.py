@@ -14,8 +14,9 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from course_utils.checks import check_prediction, checked, kind
+from course_utils.checks import check_prediction, checked
 from course_utils.prediction import choose, distribution
+from course_utils.rules import kind
 
 
 class Unreadable(ValueError):

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import torch
 
-from course_utils.checks import checked, kind
+from course_utils.checks import checked
 from course_utils.corpora import write_atomically
 from course_utils.devices import describe
+from course_utils.language import say
+from course_utils.rules import kind
 
 FOLDER = Path(__file__).parents[1] / "data"
 PROVENANCE = ("command", "date", "torch", "python", "device", "seeds", "text")
@@ -31,9 +33,9 @@ class Table:
     def note(self):
         """Two lines for above a figure: that this was not measured just now, and how it was."""
         seeds = ", ".join(map(str, self.provenance["seeds"]))
-        first = "Stored, not measured now: {text}, {date}, seeds {seeds}\n"
-        second = "(torch {torch}, {device}; `{command}` measures again)"
-        return (first + second).format_map(self.provenance | {"seeds": seeds})
+        facts = self.provenance | {"seeds": seeds, "text": say(self.provenance["text"])}
+        first = say("Stored, not measured now: {text}, {date}, seeds {seeds}", **facts)
+        return first + "\n" + say("(torch {torch}, {device}; `{command}` measures again)", **facts)
 
 
 def provenance(command, text, seeds, device="cpu"):

@@ -120,7 +120,7 @@ def fitted_factor(ratios, last=35):
 class Sight:
     """How far layers of one kind look back: the gradient at lag k over that at lag 0."""
 
-    name: str  # the layer in words
+    layer: tuple  # pairs (words, number) that say what it is, in the words {n} for the number, if there is one
     draws: tuple  # a tuple of ratios for each draw of the weights
     expected: tuple | None  # theory's ratios
 
@@ -160,11 +160,12 @@ def sight(cell="RNN", num_hiddens=64, num_lags=61, draws=5, batch_size=32, seed=
         layer = recurrent_layer(cell, 28, num_hiddens, build=build, seed=number, device=device, **weights)
         drawn.append(tuple(gradient_by_lag(layer, num_lags, batch_size, number)))
     expected = expected_ratios(cell, num_hiddens, num_lags, **weights)
-    return Sight(_in_words(cell, num_hiddens, **weights), tuple(drawn), expected and tuple(expected))
+    return Sight(_described(cell, num_hiddens, **weights), tuple(drawn), expected and tuple(expected))
 
 
-def _in_words(cell, num_hiddens, scale=1.0, orthogonal=False, identity=False, forget_bias=None):
-    """A layer in words, such as: LSTM, H = 64, forget bias 1."""
-    words = [cell, f"H = {num_hiddens}"] + ["orthogonal"] * orthogonal + ["identity"] * identity
-    words += [f"weights times {scale:.1f}"] * (scale != 1)
-    return ", ".join(words + ([] if forget_bias is None else [f"forget bias {forget_bias:g}"]))
+def _described(cell, num_hiddens, scale=1.0, orthogonal=False, identity=False, forget_bias=None):
+    """A layer in pairs, for words such as: LSTM, H = 64, forget bias 1."""
+    always = [(cell, None), ("H = {n}", num_hiddens)]
+    asked = [("orthogonal", None)] * orthogonal + [("identity", None)] * identity
+    asked += [("weights times {n:.1f}", scale)] * (scale != 1)
+    return (*always, *asked, *[("forget bias {n:g}", forget_bias)] * (forget_bias is not None))

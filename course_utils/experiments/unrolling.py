@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from course_utils.checks import checked, gradients_on, kind
+from course_utils.checks import checked, gradients_on
 from course_utils.experiments.measuring import graph_nodes
+from course_utils.rules import kind
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from course_utils.checks import checked, each, flag, gradients_on, known_tokens, whole
+from course_utils.checks import checked, gradients_on, known_tokens
 from course_utils.experiments.measuring import seeded
 from course_utils.experiments.sampling import train_arm
 from course_utils.loaders import SeqDataLoader
 from course_utils.models import RNNModel
+from course_utils.rules import each, flag, whole
 from course_utils.training import detach, train_epoch
 
 ROWS = 32  # B

@@ -46,7 +46,7 @@ def _draw_verdict(sketch, record):
     """The call, the chosen output, and for each rule how much is seen and whether that keeps it."""
     sketch.words(LEFT, 20, f'read(one_hot, "{record.layout}")', 14, family="monospace", weight="bold")
     chosen = "chosen: outputs[{record.b}, {record.t}] of {record.outputs}, letter {letter}"
-    chosen = caption(chosen).format(record=record, letter=_letter(record, (record.b, record.t)))  # a token as it is
+    chosen = caption(chosen, record=record, letter=_letter(record, (record.b, record.t)))
     sketch.words(WIDTH - LEFT, 20, chosen, 11, align="right")
     num_rows, num_steps, past = len(record.letters), len(record.letters[0]), record.t + 1
     others, own = (num_rows - 1) * num_steps, past - record.past_missing
@@ -200,7 +200,7 @@ def _draw_jumps(sketch, received, floor, pitch, room):
         x, y = LEFT + 2 + stride * pitch, floor - 12 - 16 * i
         sketch.line((LEFT + 2 + 3 * i, floor), (LEFT + 2 + 3 * i, y), (x, y))
         sketch.arrow(x, y, x, floor)
-        place = "the next step" if axis == received.time_axis else "the next place of the batch"
+        place = caption("the next step" if axis == received.time_axis else "the next place of the batch")
         text = "to {place}: 1 number on" if stride == 1 else "to {place}: {n} numbers on"
         sketch.words(LEFT + 14 + jumps[-1][0] * pitch, y, caption(text, place=place, n=stride), colour=FAINT)
 

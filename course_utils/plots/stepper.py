@@ -17,7 +17,7 @@ def stepper_picture(snapshot):
     Below the hidden states the text stands twice: coloured by the probability of each character, and by how strongly it
     moves the framed one. `snapshot` is an `experiments.stepper.Snapshot`: W characters, V candidates, H hidden units.
     """
-    picture, unit = FixedPicture(9, 6), snapshot.unit
+    picture, unit = FixedPicture(9, 6), caption(snapshot.unit)
     _draw_candidates(picture.add_axes((0.115, 0.775, 0.875, 0.175)), snapshot)
     axes = picture.add_axes((0.115, 0.105, 0.875, 0.575))
     axes.set(xlim=(-0.5, _columns(snapshot.characters, 60) + 0.5), ylim=(-3.2, 10), xticks=[])
@@ -44,7 +44,7 @@ def loop_words(snapshot, words=caption):
     if not snapshot.period:
         return ""
     text = "the text repeats its last {unit}" if snapshot.period == 1 else "the text repeats every {period} {unit}s"
-    return words(text, period=snapshot.period, unit=snapshot.unit)
+    return words(text, period=snapshot.period, unit=words(snapshot.unit))
 
 
 def _draw_candidates(axes, snapshot):
@@ -55,7 +55,7 @@ def _draw_candidates(axes, snapshot):
     axes.vlines(numbers, 0, snapshot.drawn, color=BLUE, linewidth=0.4 * points)
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(0, 1), xticks=[], yticks=[0, 0.5, 1], ylabel=caption("probability"))
     title = "next {unit}: as uncertain as a free choice among {choices:.1f}"
-    axes.set_title(caption(title, unit=snapshot.unit, choices=snapshot.choices), loc="left", size=11)
+    axes.set_title(caption(title, unit=caption(snapshot.unit), choices=snapshot.choices), loc="left", size=11)
     key = caption("wide and pale: the model's softmax\nnarrow and dark: what is drawn from")
     axes.text(0.99, 0.9, key, transform=axes.transAxes, ha="right", va="top", color=BLUE)
     _draw_letters(axes, snapshot.candidates, -0.11, 11)

@@ -31,10 +31,6 @@ def telescope_picture(sight):
     fit += "" if sight.expected else caption("; no theory for these settings")
     axes.legend(loc="lower left", frameon=False, title=fit, alignment="left")
     left = caption("left after {lag} steps: {share:.2g}", lag=lag, share=ratios[lag])
-    axes.set_title(f"{_translated(sight.name)}\n{left}", loc="left", fontsize=10)
+    layer = caption(", ").join(caption(words, n=number) for words, number in sight.layer)
+    axes.set_title(f"{layer}\n{left}", loc="left", fontsize=10)
     return picture
-
-
-def _translated(name):
-    """A layer's name, such as "LSTM, H = 64, forget bias 1", in the reader's language, part by part."""
-    return caption(", ").join(" ".join(map(caption, part.rsplit(" ", 1))) for part in name.split(", "))

@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 
 from course_utils import plots
-from course_utils.checks import shown
 from course_utils.language import say
+from course_utils.rules import shown
 from course_utils.widgets.faults import explain
 from course_utils.widgets.guess import recall, remember
 
@@ -106,8 +106,8 @@ def _compared(attempt, exercise):
         expected, allowed = _called(solution, arguments)
         wrong = difference(got, expected, _tolerance(exercise))
         for parameter in [each for each in changed if each not in allowed][:1]:
-            words = say("your function changes its argument {name}; leave it as it is and return something new.")
-            wrong = words.format(name=parameter)  # as it stands in the code, whatever word it is
+            text = "your function changes its argument {name}; leave it as it is and return something new."
+            wrong = say(text, name=parameter)
         if wrong:
             call = say("For {call} {wrong}", call=_call(name, arguments), wrong=wrong)
             sentence = say(_typical(attempt, exercise, calls)) or call
@@ -241,7 +241,7 @@ def _of_tensors(got, expected, tolerance):
 
 
 def _of_sequences(got, expected, tolerance):
-    kind = type(expected).__name__
+    kind = say(type(expected).__name__)
     if isinstance(got, torch.Size):
         got = tuple(got)
     if type(got) is not type(expected):
@@ -256,11 +256,11 @@ def _of_sequences(got, expected, tolerance):
 
 def _of_pairs(got, expected, tolerance, kind, pairs):
     if type(got) is not type(expected):
-        return say("you return {got}; a {kind} is expected.", got=shown(got), kind=type(expected).__name__)
+        return say("you return {got}; a {kind} is expected.", got=shown(got), kind=say(type(expected).__name__))
     got, expected = (dict(getattr(each, pairs)()) for each in (got, expected))
     if got.keys() != expected.keys():
         names = ", ".join(map(str, got))[:MOST_SHOWN]
-        return say("your result's {kind} names are {names}; these are not the right ones.", kind=kind, names=names)
+        return say("your result's {kind} names are {names}; these are not the right ones.", kind=say(kind), names=names)
     found = ((key, difference(got[key], expected[key], tolerance)) for key in expected)
     return next((f"{say(kind)} {key}: {words}" for key, words in found if words), "")
 

@@ -8,11 +8,12 @@ import html
 import ipywidgets
 
 from course_utils import plots
-from course_utils.checks import checked, kind
+from course_utils.checks import checked
 from course_utils.experiments import explorer
 from course_utils.fast import quick_layers
 from course_utils.language import say
 from course_utils.models import RNNModel
+from course_utils.rules import kind
 from course_utils.single_run import Result, follow
 from course_utils.widgets.lab import Lab, Latest, choice
 from course_utils.widgets.runs import html_table, in_words
@@ -82,9 +83,9 @@ class RunExplorer(Tasks, Lab):
 
     def _write(self, live):
         # what a model wrote is no word of the catalogue, so it is put in after the translation
-        shown = [say("live: {sample}").format(sample=live.sample or "")] if live else []
+        shown = [say("live: {sample}", sample=live.sample or "")] if live else []
         for run in self.record.runs:
-            shown.append(say("seed {seed}: {sample}").format(seed=run.configuration.seed, sample=run.sample or ""))
+            shown.append(say("seed {seed}: {sample}", seed=run.configuration.seed, sample=run.sample or ""))
         lines = [html.escape(line).replace("\n", "↵") for line in shown]
         self.sample.value = f"<pre style='white-space: pre-wrap; margin: 0'>{'<br>'.join(lines)}</pre>"
 

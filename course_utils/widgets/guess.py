@@ -7,9 +7,10 @@ import math
 import ipywidgets
 import platformdirs
 
-from course_utils.checks import checked, kind
+from course_utils.checks import checked
 from course_utils.corpora import write_atomically
-from course_utils.language import say
+from course_utils.language import said, say
+from course_utils.rules import kind
 
 
 def _are_options(options):
@@ -52,7 +53,7 @@ class Guess(ipywidgets.VBox):
         self._show(remember(self.key, self.answer))
 
     def _show(self, trouble=""):
-        guess = say("Your guess: {answer} {unit}", answer=self.answer, unit=self.unit) + trouble
+        guess = say("Your guess: {answer} {unit}", answer=said(self.answer), unit=say(self.unit)) + trouble
         none = say("No guess yet. You can run on without one.")
         self.status.value = html.escape(none if self.answer is None else guess)
 
@@ -60,7 +61,7 @@ class Guess(ipywidgets.VBox):
         """The live widget, and beside it the question as text for readers without a kernel."""
         numeric = isinstance(self.options, tuple)
         low, high = self.options[:2] if numeric else (None, None)
-        span = say("{low} to {high} {unit}", low=low, high=high, unit=self.unit)
+        span = say("{low} to {high} {unit}", low=low, high=high, unit=say(self.unit))
         answers = span if numeric else " · ".join(map(say, self.options))
         text = f"<p><b>{html.escape(say(self.question))}</b><br>{html.escape(answers)}</p>"
         return super()._repr_mimebundle_(**kwargs) | {"text/html": text}

@@ -10,8 +10,9 @@ import ipywidgets
 from IPython import get_ipython
 from IPython.display import display
 
-from course_utils.checks import bound, checked, shown
-from course_utils.language import say
+from course_utils.checks import bound, checked
+from course_utils.language import said, say
+from course_utils.rules import shown
 from course_utils.widgets.faults import Prints, as_html, explain, shorten
 
 DPI = {False: 100, True: 150}  # of the picture, by the presenter switch
@@ -249,6 +250,6 @@ def choice(description, options, value=None):
     In another language the names are shown in it; the value stays as it was handed over.
     """
     value = options[0] if value is None else value
-    names = [say(option) if isinstance(option, str) else option for option in options]
+    names = [said(option) for option in options]
     options = options if names == [*options] else [*zip(map(str, names), options, strict=True)]
     return ipywidgets.SelectionSlider(options=options, value=value, description=say(description), **WIDE)

@@ -3,8 +3,9 @@
 import threading
 
 from course_utils import plots
-from course_utils.checks import NoBatch, checked, functions
+from course_utils.checks import NoBatch, checked
 from course_utils.experiments.ribbon import corpus_ribbon
+from course_utils.rules import functions
 from course_utils.widgets.lab import Lab, Latest, choice, int_slider
 
 

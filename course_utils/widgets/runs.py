@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from course_utils import saved_runs
-from course_utils.language import say
+from course_utils.language import said, say
 from course_utils.loaders import bits_per_character
 from course_utils.plots.fonts import caption
+from course_utils.train_live import diverged
 from course_utils.widgets.faults import Prints
 
 
@@ -40,8 +41,9 @@ class Run:
         return self.state in ("training", "paused")
 
     def __str__(self):
+        settings = {name: said(value, caption) for name, value in self.settings.items()}
         return caption("run {number}: {cell}, {num_steps} steps, {num_hiddens} units, {sampling}, {recipe}, lr {lr:g}",
-                       number=self.number, **self.settings)  # fmt: skip
+                       number=self.number, **settings)  # fmt: skip
 
 
 def save(run, folder, text, vocab):
@@ -64,6 +66,24 @@ def load(path, number, text, vocab, model):
         net = model(details["lab"]["settings"])
     net, _, history = saved_runs.restored(path, details, tensors, net)
     return Run(number, net=net, history=history, file=path, **details["lab"])
+
+
+def state(run, vocab_size):
+    """Say how far a run is, and why it goes no further."""
+    done, total = len(run.history), run.settings["num_epochs"]
+    counts = {"number": run.number, "state": say(run.state), "done": done, "total": total}
+    text = say("Run {number} {state}: epoch {done} of {total}", **counts)
+    if done and run.active:
+        left, speed = run.seconds / done * (total - done), run.history[-1].tokens_per_second
+        text += say(", {speed:,.0f} tokens/s, about {left:.0f} s left", speed=speed, left=left)
+    why = run.error or diverged(run.history, vocab_size, run.settings["lr"])
+    return say("{happens}. {why}", happens=text, why=why).strip()
+
+
+def moved(settings, now):
+    """Name the controls that were moved since a run began with these settings."""
+    changed = [f"{say(name)} {said(old)} → {said(now[name])}" for name, old in settings.items() if old != now[name]]
+    return say("At the next Start: {moved}.", moved=say(", ").join(changed)) if changed else ""
 
 
 def samples(history):
@@ -101,7 +121,7 @@ def _row(run, density):
     settings = {name: value for name, value in run.settings.items() if name != "num_epochs"}
     row = {"run": run.number, "settings": in_words(settings)}
     asked = run.settings["num_epochs"]
-    row["epochs"] = say("{done} of {total}, {state}", done=len(history), total=asked, state=run.state)
+    row["epochs"] = say("{done} of {total}, {state}", done=len(history), total=asked, state=say(run.state))
     row |= {"last training": "–", "lowest held-out": "–", "last held-out": "–", "tokens/s": "–"}
     if history:
         row["last training"] = _short(history[-1].perplexity)

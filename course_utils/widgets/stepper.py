@@ -6,11 +6,12 @@ import ipywidgets
 import torch
 
 from course_utils import plots, prediction
-from course_utils.checks import checked, optional, same_device, string
+from course_utils.checks import checked, same_device
 from course_utils.experiments import stepper
 from course_utils.language import say
 from course_utils.loaders import opening
 from course_utils.plots.stepper import loop_words
+from course_utils.rules import optional, string
 from course_utils.widgets.lab import WIDE, Lab, Latest, int_slider
 
 RUN_LENGTH = 20  # characters that the run button writes

@@ -18,7 +18,7 @@ import ipywidgets
 import torch
 
 from course_utils import plots, training
-from course_utils.checks import RULES, NoBatch, checked, kind, optional
+from course_utils.checks import NoBatch, checked
 from course_utils.devices import ThreadWatch, try_gpu
 from course_utils.experiments.shapes import CELLS
 from course_utils.fast import quick_layers
@@ -26,11 +26,12 @@ from course_utils.language import say
 from course_utils.loaders import KIND, SeqDataLoader, load_data_time_machine, opening, tokens_per_character
 from course_utils.models import RNNModel
 from course_utils.plots.fonts import caption
+from course_utils.rules import RULES, kind, optional
 from course_utils.single_run import RECIPES
-from course_utils.train_live import LastGood, counted, diverged, on_interrupt
+from course_utils.train_live import LastGood, counted, on_interrupt
 from course_utils.widgets.faults import Prints, explain, shorten
 from course_utils.widgets.lab import Lab, Latest, choice, int_slider
-from course_utils.widgets.runs import Run, load, samples, save, table
+from course_utils.widgets.runs import Run, load, moved, samples, save, state, table
 from course_utils.widgets.slices import Slices
 from course_utils.widgets.tasks import SECONDS_FOR_THE_PAGE, Tasks, running_loop
 
@@ -235,7 +236,7 @@ class TrainingLab(Tasks, Lab):
         try:
             for run in ended:
                 save(run, self._folder, self.text, self.vocab)
-            names = say(", ").join(say("run {number}", number=run.number) for run in ended) or "no run yet"
+            names = say(", ").join(say("run {number}", number=run.number) for run in ended) or say("no run yet")
             self._note = say("Kept in {folder}: {runs}.", folder=self._folder, runs=names)
         except OSError as error:
             self._note = say("Not saved in {folder}: {error.strerror}.", folder=self._folder, error=error)
@@ -263,16 +264,15 @@ class TrainingLab(Tasks, Lab):
     def arrange(self):
         """The controls, the buttons, a line that says what is going on, and the place for an error."""
         controls, errors = super().arrange()
-        self.start = self._button(self._start, "train a new model with these settings", button_style="primary")
-        self.pause = self._button(self._pause, "pause the run, or go on with it")
-        self.stop = self._button(self._stop, "end the run; its model and curves are kept")
-        self.reset = self._button(self._reset, "forget all runs and put the controls back")
-        self.save = self._button(self._save, "keep the runs in files, for after a restart of the kernel")
+        self.start = self._button("Start", self._start, "train a new model with these settings", button_style="primary")
+        self.pause = self._button("Pause", self._pause, "pause the run, or go on with it")
+        self.stop = self._button("Stop", self._stop, "end the run; its model and curves are kept")
+        self.reset = self._button("Reset", self._reset, "forget all runs and put the controls back")
+        self.save = self._button("Save", self._save, "keep the runs in files, for after a restart of the kernel")
         buttons = ipywidgets.HBox([self.start, self.pause, self.stop, self.reset, self.save])
         return [controls, buttons, self.status, errors]
 
-    def _button(self, action, tip, **looks):
-        name = action.__name__.strip("_").capitalize()
+    def _button(self, name, action, tip, **looks):
         button = ipywidgets.Button(description=say(name), tooltip=say(tip), **looks)
         button.on_click(lambda _: self.do(action))
         return button
@@ -312,26 +312,9 @@ class TrainingLab(Tasks, Lab):
     def _say(self):
         """Write the line that says what is going on."""
         self._line_waits = False
-        self.status.value = f"<b>{html.escape(self._what_happens())}</b> {html.escape(self._what_waits() + self._note)}"
-
-    def _what_happens(self):
-        if not self.runs:
-            return say("Choose, then press Start.")
-        run, done, total = self.runs[-1], len(self.history), self.runs[-1].settings["num_epochs"]
-        counts = {"number": run.number, "state": run.state, "done": done, "total": total}
-        text = say("Run {number} {state}: epoch {done} of {total}", **counts)
-        if done and run.active:
-            left, speed = run.seconds / done * (total - done), self.history[-1].tokens_per_second
-            text += say(", {speed:,.0f} tokens/s, about {left:.0f} s left", speed=speed, left=left)
-        why = run.error or diverged(self.history, len(self.vocab), run.settings["lr"], say)
-        return say("{happens}. {why}", happens=text, why=why).strip()
-
-    def _what_waits(self):
-        """Name the controls that were moved while a run is going on."""
-        at_work, now = (self.runs[-1].settings if self.active else {}), self._settings()
-        moved = [say("{name} {old} → {new}", name=name, old=old, new=now[name])
-                 for name, old in at_work.items() if old != now[name]]  # fmt: skip
-        return say("At the next Start: {moved}.", moved=say(", ").join(moved)) if moved else ""
+        happens = state(self.runs[-1], len(self.vocab)) if self.runs else say("Choose, then press Start.")
+        waits = moved(self.runs[-1].settings, self._settings()) if self.active else ""
+        self.status.value = f"<b>{html.escape(happens)}</b> {html.escape(waits + self._note)}"
 
     def _settings(self):
         return {name: control.value for name, control in self.controls.items()}
