@@ -244,7 +244,8 @@ def test_forget_bias_can_be_turned_only_where_there_is_a_forget_gate():
 
 def test_a_name_tells_the_weights_that_are_not_torch_s_own():
     settings = [{}, {"scale": 1.0}, {"scale": 2.0}, {"orthogonal": True}, {"identity": True}]
-    pictures = [plots.telescope_picture(sight("RNN", 8, 3, draws=1, **weights)) for weights in settings]
-    names = [picture.axes[0].get_title(loc="left").split("\n")[0] for picture in pictures]
+    sights = [sight("RNN", 8, 3, draws=1, **weights) for weights in settings]
+    names = [each.name for each in sights]
+    assert names == [plots.telescope_picture(each).axes[0].get_title(loc="left").split("\n")[0] for each in sights]
     assert names[:2] == ["RNN, H = 8"] * 2
     assert names[2:] == [f"RNN, H = 8, {words}" for words in ("weights times 2.0", "orthogonal", "identity")]

@@ -125,6 +125,11 @@ class Sight:
     expected: tuple | None  # theory's ratios
 
     @property
+    def name(self):
+        """The layer in words, such as: LSTM, H = 64, forget bias 1."""
+        return ", ".join(words.format(n=number) for words, number in self.layer)
+
+    @property
     def ratios(self):
         """The geometric mean over the draws."""
         return tuple(math.prod(by_lag) ** (1 / len(by_lag)) for by_lag in zip(*self.draws, strict=True))
@@ -164,7 +169,7 @@ def sight(cell="RNN", num_hiddens=64, num_lags=61, draws=5, batch_size=32, seed=
 
 
 def _described(cell, num_hiddens, scale=1.0, orthogonal=False, identity=False, forget_bias=None):
-    """A layer in pairs, for words such as: LSTM, H = 64, forget bias 1."""
+    """A layer in pairs (words, number), see `Sight`."""
     always = [(cell, None), ("H = {n}", num_hiddens)]
     asked = [("orthogonal", None)] * orthogonal + [("identity", None)] * identity
     asked += [("weights times {n:.1f}", scale)] * (scale != 1)
