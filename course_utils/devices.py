@@ -59,6 +59,17 @@ def choose_threads(at_most=None):
     return best
 
 
+@contextlib.contextmanager
+def one_thread():
+    """Let torch compute with one thread meanwhile, and give the others back afterwards."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def available_cores():
     """Return how many cores this process may use: its affinity, cut to the quota of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,6 +17,7 @@ from torch import nn
 
 from course_utils import corpora, training
 from course_utils.checks import checked
+from course_utils.devices import one_thread
 from course_utils.fast import quick_layers
 from course_utils.loaders import KIND, load_data_time_machine
 from course_utils.models import RNNModel
@@ -95,17 +96,14 @@ def run(configuration, model=RNNModel):
 
     Whatever goes wrong meanwhile is the result's error. The process keeps its random numbers and its threads.
     """
-    result, error, threads = Result(configuration, (), 0.0, 0, None), "", torch.get_num_threads()
-    with ALONE, torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()):
-        torch.set_num_threads(1)
+    result, error = Result(configuration, (), 0.0, 0, None), ""
+    with ALONE, torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()), one_thread():
         try:
             with quick_layers():
                 for result in follow(configuration, model):  # noqa: B007 - the last one counts
                     pass
         except Exception as raised:  # noqa: BLE001 - a reader's model may raise anything; the row tells it
             error = one_line(raised)
-        finally:
-            torch.set_num_threads(threads)
     return dataclasses.replace(result, error=error)
 
 

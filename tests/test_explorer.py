@@ -5,6 +5,7 @@ import math
 import random
 
 import pytest
+import torch
 from common import spy
 
 from course_utils import RNNModel, plots, sweep
@@ -168,6 +169,21 @@ def test_a_second_press_stops_a_live_run_and_keeps_what_there_is():
     assert live(lab, during=lab.train.click) is None
     assert not lab.busy
     assert lab.train.description == "Train this live"
+
+
+def test_a_live_run_has_one_thread_as_the_stored_ones_had():
+    seen, threads = [], torch.get_num_threads()
+
+    class Watched(RNNModel):
+        def forward(self, inputs, state):
+            seen.append(torch.get_num_threads())
+            return super().forward(inputs, state)
+
+    torch.set_num_threads(2)
+    live(RunExplorer(RUNS, model=Watched))
+    after = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    assert (set(seen), after) == ({1}, 2)
 
 
 def test_the_readers_class_is_the_one_that_is_trained_and_its_error_is_shown_and_raised():

@@ -9,6 +9,7 @@ import ipywidgets
 
 from course_utils import plots
 from course_utils.checks import checked
+from course_utils.devices import one_thread
 from course_utils.experiments import explorer
 from course_utils.fast import quick_layers
 from course_utils.language import say
@@ -82,7 +83,6 @@ class RunExplorer(Tasks, Lab):
         return self._picture.draw_view(self.record, live.curve if live else ())
 
     def _write(self, live):
-        # what a model wrote is no word of the catalogue, so it is put in after the translation
         shown = [say("live: {sample}", sample=live.sample or "")] if live else []
         for run in self.record.runs:
             shown.append(say("seed {seed}: {sample}", seed=run.configuration.seed, sample=run.sample or ""))
@@ -112,7 +112,7 @@ class RunExplorer(Tasks, Lab):
         return self.live[configuration]
 
     def _next(self, looks):
-        with self.guard(), quick_layers():
+        with self.guard(), quick_layers(), one_thread():  # as the stored runs, whose seconds stand beside it
             return next(looks, None)
 
 
