@@ -137,6 +137,14 @@ def test_words_before_the_first_marker_are_refused(tmp_path):
         tool.read_texts(tmp_path / "a.md")
 
 
+def test_the_tables_of_both_readmes_hold_the_same_numbers():
+    readmes = [(tool.ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md")]
+    rows = [[line for line in text.splitlines() if line.startswith("|")] for text in readmes]
+    for english, chinese in zip(*rows, strict=True):
+        found = [re.findall(r"\d+(?:[.,]\d+)*%?", tool.LINK.sub("", row)) for row in (english, chinese)]
+        assert found[0] == found[1], (english, chinese)
+
+
 # What code says
 
 
