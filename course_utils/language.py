@@ -1,4 +1,4 @@
-"""The language in which labs, figures, guesses and checks speak: English, or Chinese, by a catalogue of gettext."""
+"""The language in which the course speaks to its reader: English, or Chinese, by a catalogue of gettext."""
 
 import functools
 import gettext
@@ -9,7 +9,7 @@ LANGUAGES = ("en", "zh")
 
 
 def set_language(name):
-    """Let labs, figures, guesses and checks that are made from now on speak this language, "en" or "zh".
+    """Let labs, figures, guesses, checks and printed lines speak this language from now on, "en" or "zh".
 
     Without a call the folder decides in which the package is loaded: in `notebooks/zh` it is Chinese. Figures are in
     English where no font of the machine has the Chinese signs.

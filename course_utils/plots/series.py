@@ -32,6 +32,8 @@ def draw_lines(axes, series, x="", y="", title="", log="", expected=None, baseli
                style="o-"):  # fmt: skip
     """Draw points joined by a line for each name, all in a colour of their own.
 
+    Names and labels stand in the reader's language where the catalogue has them.
+
     Args:
         series: name -> pairs (x, y). Where an x comes several times, as with several seeds, the line goes through the
             mean (on a log axis the geometric one) and a band reaches from the lowest to the highest y. A y that is not
@@ -123,6 +125,8 @@ def draw_guess(axes, guess):
 
 def bars(values, x="", form="{:.1f}", log=False, baselines=None, guess=None):
     """Return a `Picture` of horizontal bars from top to bottom, the value behind each.
+
+    Names and labels stand in the reader's language where the catalogue has them.
 
     Args:
         values: name -> number; one that is not finite gets no bar.
