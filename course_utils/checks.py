@@ -189,12 +189,12 @@ def windows_fit(arguments, sampling=None):
     have = arguments["num_tokens"] if "num_tokens" in arguments else len(arguments["corpus"])
     needed = batch_size * num_steps + (num_steps if sampling == "random" else 1)
     if have < needed:
-        text = (
+        sentence = (
             "the training text has {have:,} tokens, but batch_size={batch_size} and num_steps={num_steps} "
             "with {sampling} sampling need {needed:,}; use more text, a smaller batch or fewer steps"
         )
         sizes = {"batch_size": batch_size, "num_steps": num_steps, "have": have, "needed": needed}
-        raise NoBatch(say(text, sampling=say(sampling), **sizes))
+        raise NoBatch(say(sentence, sampling=say(sampling), **sizes))
 
 
 @checked(same_vocabulary, prefix=text)
@@ -208,8 +208,8 @@ def check_prediction(prefix, num_preds, net, vocab, temperature, top_k):
     if unknown:
         known = join(sorted({*vocab.to_tokens([*range(len(vocab))])} - {"<unk>"}))
         kind = say(getattr(vocab, "kind", "characters"))
-        text = "the prefix has {kind} that the vocabulary does not know, {unknown}; it knows {known!r}"
-        named = say(text, kind=kind, unknown=unknown, known=known[:80])
+        sentence = "the prefix has {kind} that the vocabulary does not know, {unknown}; it knows {known!r}"
+        named = say(sentence, kind=kind, unknown=unknown, known=known[:80])
         raise ValueError(named + say(" and more") * (len(known) > 80))
     if getattr(net, "num_directions", 1) == 2:
         raise ValueError(say("a bidirectional model cannot predict: it reads the text to the right, not written yet"))
