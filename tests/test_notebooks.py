@@ -142,6 +142,15 @@ def says_what_its_checks_compare(notebook, folder):
                 yield f"Cell {number} does not say what it checks: {ast.unparse(node)}"
 
 
+def chooses_its_threads_before_it_trains(notebook, folder):
+    """Beside another program, or in a container, torch's own number of threads can be a hundred times slower."""
+    chosen = False
+    for number, cell in enumerate(code(notebook)):
+        chosen = chosen or re.search(r"\b(choose_threads|try_gpu|set_num_threads)\(", cell.source)
+        if not chosen and re.search(r"\b(train\w*|epochs)\(|\.backward\(", cell.source):
+            yield f"Cell {number} trains, and no cell before it calls choose_threads() or try_gpu()"
+
+
 def has_living_links(notebook, folder):
     for cell in markdown(notebook):
         for link in re.findall(r"\]\(([^()\s]+)(?:\s+\"[^\"]*\")?\)|(?:src|href)=\"([^\"]+)\"", cell.source):
@@ -237,6 +246,8 @@ BREAKS = [
     (checks_only_what_it_stores, put(1, outputs=[])),
     (checks_only_what_it_stores, lambda nb: nb.cells[1].metadata.update(tags=["nbval-chek-output"])),
     (says_what_its_checks_compare, put(1, source="for x in X:\n    assert x > 0")),
+    (chooses_its_threads_before_it_trains, put(1, source="loss.backward()\ntry_gpu")),
+    (chooses_its_threads_before_it_trains, put(1, source="train(net)")),
     (has_living_links, text("# Title", "# [gone](gone.ipynb)")),
     (has_living_links, text("# Title", '# <img src="gone.png">')),
     (opens_with_title_time_and_prerequisites, text("# Title", "Title")),
