@@ -415,6 +415,17 @@ def load(**changed):
     return loaders.load_data_time_machine(**{"batch_size": 2, "num_steps": 3, "corpus": "story", **changed})
 
 
+def lacking(thing, name):
+    delattr(thing, name)
+    return thing
+
+
+def shortened():
+    batches = loader()
+    batches.corpus = batches.corpus[:3]
+    return batches
+
+
 def without_gradients():
     with torch.no_grad():
         epoch()
@@ -440,6 +451,12 @@ def without_gradients():
     (lambda: epoch(prefix="Time"), "the prefix has characters that the vocabulary does not know, ['T']"),
     (lambda: epoch(train_iter=SeqDataLoader([V] * 40, 2, 3)), "train_iter holds the token 28, but the last one is 27"),
     (lambda: epoch(net=RNNModel(nn.RNN(5, 4), 5)), "the model knows 5 tokens, the vocabulary has 28"),
+    (lambda: epoch(train_iter=SeqDataLoader([1] * 40, 2, 3, held_out=[V])), "held_out holds the token 28, but the"),
+    (lambda: epoch(train_iter=lacking(loader(), "held_out")), "train_iter has no held_out; load it with load_data"),
+    (lambda: epoch(train_iter=shortened()), "train_iter has no batch; load it with load_data_time_machine"),
+    (lambda: epoch(net=lacking(net(), "num_directions"), prefix="Time"), "does not know, ['T']"),
+    (lambda: epoch(num_epochs=2**31), "num_epochs is 2147483648; it must be at most 2,147,483,647"),
+    (lambda: epoch(unheard_of=1), "argument 'unheard_of'; its arguments are net, train_iter, vocab, lr, num_epochs, d"),
     (without_gradients, "gradients are switched off; call torch.set_grad_enabled(True)"),
     (lambda: epoch(device="cuda:99"), "device is 'cuda:99'; it must be another one, as torch finds"),
     (lambda: write(top_k=2.5), "top_k is 2.5; it must be a whole number"),
@@ -447,6 +464,11 @@ def without_gradients():
     (lambda: write(temperature=-0.1), "temperature is -0.1; it must be 0 (greedy) or a number in 1e-6 to"),
     (lambda: write(temperature=math.nan), "temperature is nan"),
     (lambda: write(temperature=math.inf), "temperature is inf"),
+    (lambda: write(temperature=1.0, generator=torch.zeros(1)), "it must be a torch.Generator() on the CPU"),
+    (lambda: prediction.choose(torch.zeros(2, 3), 1.0, None), "(2, 3) and torch.float32; it must be a tensor (V)"),
+    (lambda: prediction.choose(torch.zeros(3).long(), 1.0, None), "logits is a tensor of shape (3,) and torch.int64;"),
+    (lambda: prediction.choose(torch.zeros(0), 1.0, None), "one score for each token"),
+    (lambda: prediction.choose(torch.tensor([0.0, math.nan]), 1.0, None), "logits has values that are no finite"),
     (lambda: write(num_preds=-1), "num_preds is -1; it must be a whole number of at least 0"),
     (lambda: write(prefix=""), "the prefix is empty"),
     (lambda: write(prefix=[]), "the prefix is empty"),
@@ -472,6 +494,8 @@ def without_gradients():
     (lambda: layer_shapes(RNNModel, 5, 3, 7, 0), "num_hiddens is 0; it must be"),
     (lambda: layer_shapes(RNNModel, 5, 3, 7, 4, 0), "num_layers is 0; it must be"),
     (lambda: layer_shapes(RNNModel, 5, 3, 7, 4, cell="Elman"), 'cell is \'Elman\'; it must be "RNN", "GRU" or "LSTM"'),
+    (lambda: telescope.sight("RNN", 8, 1_001), "num_lags is 1001; it must be at most 1,000"),
+    (lambda: telescope.sight("RNN", 8, 3, scale="x"), "scale is 'x'; it must be a number from -1000 to 1000"),
     (lambda: telescope.recurrent_layer("RNN", 5, 8, forget_bias=1), "only an LSTM has a forget gate"),
     (lambda: telescope.recurrent_layer("GRU", 5, 8, forget_bias=0.0), "only an LSTM has a forget gate"),
     (lambda: telescope.recurrent_layer("LSTM", 5, 8, identity=True), "identity is for an RNN"),
@@ -497,6 +521,15 @@ def test_one_sentence_says_it(call, words):
     assert is_ours(refusal.value)
 
 
+def test_what_a_layer_of_the_readers_raises_stays_as_it_is():
+    class Failing(nn.RNN):
+        def forward(self, *arguments):
+            raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        RNNModel(Failing(V, 4), V)(X, torch.zeros(1, 2, 4))
+
+
 @pytest.mark.parametrize(("name", "limit", "values"), [
     ("batch_size", "a whole number of at least 1", [0, -1, 2.0, 2.5, "32", None, True, math.nan, [32]]),
     ("num_steps", "a whole number of at least 1", [0, -1, 2.0, 2.5, "32", None, True, math.nan, [32]]),
@@ -514,6 +547,8 @@ def test_small_numbers_of_numpy_and_large_ones_of_python_do_not_overflow():
     batches = SeqDataLoader(range(600), np.uint8(16), np.uint8(16))
     assert len(batches) == len(list(batches)) == 2
     assert len(adaptation.fine_tune(net(), ROW, OTHER, (2**70,), (1,), 5, 1, 5)) == 2
+    exact, plain = (telescope.sight("RNN", 8, 3, draws=1, scale=scale) for scale in (Decimal("2.5"), 2.5))
+    assert exact == plain
 
 
 def test_a_sentence_from_inside_a_library_is_not_ours_and_a_hang_is_seen(monkeypatch):

@@ -33,6 +33,7 @@ MODULES = ["models", "prediction", "text", "training", "loaders", "corpora", "de
            "experiments/*"]  # fmt: skip
 OWN_TEXTS = ("loaders", "corpora", "prediction", "train_live")  # are held by the tests of own texts too
 TESTS = {"runs": ["training_lab"], "tasks": ["training_lab", "explorer"], "single_run": ["sweep"]}
+TESTS |= {name: ["prediction", "training", "loaders", "models", "checkpoints"] for name in ("rules", "checks")}
 TESTS |= {name: [name, "own_texts"] for name in OWN_TEXTS}
 OPTIONS = ["-q", "-p", "no:cacheprovider", "--assert=plain", "-o", "addopts=",
            "-k", "not beside_another and not any_input"]  # half a minute each  # fmt: skip
