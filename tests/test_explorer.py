@@ -9,6 +9,7 @@ import torch
 from common import spy
 
 from course_utils import RNNModel, plots, sweep
+from course_utils.devices import one_thread
 from course_utils.experiments import explorer
 from course_utils.sweep import Configuration, Result, grid
 from course_utils.widgets.explorer import RunExplorer
@@ -172,18 +173,17 @@ def test_a_second_press_stops_a_live_run_and_keeps_what_there_is():
 
 
 def test_a_live_run_has_one_thread_as_the_stored_ones_had():
-    seen, threads = [], torch.get_num_threads()
+    seen = []
 
     class Watched(RNNModel):
         def forward(self, inputs, state):
             seen.append(torch.get_num_threads())
             return super().forward(inputs, state)
 
-    torch.set_num_threads(2)
-    live(RunExplorer(RUNS, model=Watched))
-    after = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    assert (set(seen), after) == ({1}, 2)
+    with one_thread():  # gives back the number that there was
+        torch.set_num_threads(2)
+        live(RunExplorer(RUNS, model=Watched))
+        assert (set(seen), torch.get_num_threads()) == ({1}, 2)
 
 
 def test_the_readers_class_is_the_one_that_is_trained_and_its_error_is_shown_and_raised():

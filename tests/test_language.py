@@ -90,6 +90,7 @@ def test_what_loading_and_training_print_is_chinese(tokens, chinese, capsys, tmp
     said = capsys.readouterr().out
     assert ("词元用于训练" in said, "第 1 轮" in said, "比特" in said) == (True, True, tokens == "words")
     assert WORDS.search(said) is None
+    assert "tokens/s" not in said
 
 
 def test_what_a_model_wrote_is_not_translated(chinese):

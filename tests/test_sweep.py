@@ -26,6 +26,7 @@ from nbval_guard import student_environment
 from torch import nn
 
 from course_utils import RNNModel, load_data_time_machine, single_run, sweep, training
+from course_utils.devices import one_thread
 from course_utils.fast import quick_layers
 from course_utils.sweep import Configuration, grid
 
@@ -157,12 +158,11 @@ def test_a_run_has_one_thread_and_leaves_the_process_as_it_was(capsys):
         return RNNModel(*arguments)
 
     torch.manual_seed(3)
-    state, threads = torch.get_rng_state(), torch.get_num_threads()
-    torch.set_num_threads(2)
-    sweep.run(SMALL, model)
-    after = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    assert (seen, after) == ([1], 2)
+    state = torch.get_rng_state()
+    with one_thread():  # gives back the number that there was
+        torch.set_num_threads(2)
+        sweep.run(SMALL, model)
+        assert (seen, torch.get_num_threads()) == ([1], 2)
     assert torch.equal(torch.get_rng_state(), state)
     assert capsys.readouterr() == ("", "")
 
